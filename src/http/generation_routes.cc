@@ -1,5 +1,6 @@
 #include "http/generation_routes.h"
 
+#include <atomic>
 #include <optional>
 #include <utility>
 
@@ -19,6 +20,7 @@ struct GenerationRoutes::Preparation {
   std::shared_ptr<GenerationJob> job;  // until it is started, on the I/O thread
   RequestBody body;
   std::shared_ptr<const ModelAccess> access;
+  std::shared_ptr<const std::atomic<bool>> client_is_gone;
   std::size_t work_bytes = 0;  // bytes_to_prepare() of the body
   RequestSpec spec = {};       // once the body was read
   Result<PreparedRequest> prepared = {};
@@ -63,9 +65,13 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
   const HttpRequest& request = exchange->request();
   const auto job = api_.make_job(writer, {.tenant = request.tenant, .client = request.client, .random = random, .quota = request.quota});
   writer->use_thread(formatting_, job);
-  exchange->on_gone([job] { job->cancel(); });
+  const auto client_is_gone = std::make_shared<std::atomic<bool>>(false);  // shared with the thread that would compile its form
+  exchange->on_gone([job, client_is_gone] {
+    client_is_gone->store(true);
+    job->cancel();
+  });
   // Everything that the way back needs is allocated here, so that only the preparing itself can fail on the worker.
-  const auto preparation = std::make_shared<Preparation>(Preparation{endpoint, request.client, job, exchange->take_body(), request.access});
+  const auto preparation = std::make_shared<Preparation>(Preparation{endpoint, request.client, job, exchange->take_body(), request.access, client_is_gone});
   const std::optional<float> timeout = peek_timeout(preparation->body.text);
   const auto start = [this, preparation] {
     // Its last reference must be released on this thread, whoever holds the rest.
@@ -120,7 +126,10 @@ void GenerationRoutes::finish(Preparation& preparation, Result<FoundModel> model
 void GenerationRoutes::compile_form(Preparation& preparation, std::function<void()> back) {
   const Status queued = run_caught([&]() -> Status {
     std::function<void()> job = [this, &preparation, back]() mutable {
-      const Status compiled = run_caught([&] { return api_.constraints().compile(*preparation.prepared); });
+      const Status compiled = run_caught([&]() -> Status {
+        if (preparation.client_is_gone->load()) return error("cancelled", "The client has left.");
+        return api_.constraints().compile(*preparation.prepared);
+      });
       if (!compiled) preparation.prepared = tl::unexpected(compiled.error());
       post_(std::move(back));
     };
