@@ -51,7 +51,7 @@ def chat_logprobs(session):
 
 @check
 def chat_tools(session):
-    """Tools, tool calls and their results are taken; a call that must be made is refused."""
+    """Tools, tool calls and their results are taken; a call that must be made is made, or refused by a server without forms."""
     tool = {"type": "function", "function": {"name": "tide", "description": "The tide now.", "parameters": {"type": "object"}}}
     turns = [
         *MESSAGES,
@@ -66,7 +66,13 @@ def chat_tools(session):
         answer = session.chat(messages=turns, tools=[tool], tool_choice=choice, parallel_tool_calls=False)
         expect_equal(answer.choices[0].message.role, "assistant", "role")
     for choice in ("required", {"type": "function", "function": {"name": "tide"}}):
-        expect_refused(openai.BadRequestError, lambda choice=choice: session.chat(tools=[tool], tool_choice=choice), "tool_choice")
+        try:
+            answer = session.chat(tools=[tool], tool_choice=choice, max_tokens=200)
+        except openai.BadRequestError as refused:
+            expect_equal(refused.param, "tool_choice", "param")
+            continue
+        names = [call.function.name for call in answer.choices[0].message.tool_calls or []]
+        expect(set(names) == {"tide"} or answer.choices[0].finish_reason == "length", f"calls: {names}")
     expect_refused(openai.BadRequestError, lambda: session.chat(tools=[{"type": "function"}]), "tools[0].function")
 
 

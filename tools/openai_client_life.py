@@ -82,7 +82,7 @@ def bad_requests(session):
         expect_refused(openai.BadRequestError, lambda keys=keys: list(session.complete(**keys, stream=True)), word)
     expect_refused(openai.BadRequestError, lambda: session.chat(messages=[]), "messages")
     expect_refused(openai.BadRequestError, lambda: session.chat(messages=[{"role": "user"}]), "content")
-    expect_refused(openai.BadRequestError, lambda: session.chat(response_format={"type": "json_object"}), "response_format")
+    expect_refused(openai.BadRequestError, lambda: session.chat(response_format={"type": "xml"}), "response_format")
 
 
 @check
@@ -154,7 +154,7 @@ def errors_name_their_field(session):
         ("min_tokens", {"extra_body": {"min_tokens": 20}}),
         ("stream_options", {"stream_options": {"include_usage": True}}),
         ("truncation_side", {"extra_body": {"truncation_side": "middle"}}),
-        ("guided_json", {"extra_body": {"guided_json": {}}}),
+        ("guided_json", {"extra_body": {"guided_json": 1}}),
     ]:
         error = error_of(lambda keys=keys: session.complete(**keys))
         expect(isinstance(error, openai.BadRequestError), f"{param}: {error!r}")

@@ -176,29 +176,7 @@ class UnknownFormTest : public GenerationJobFixture {
     generator.context = 512;
     start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],)" + std::string(kTools) + fields + "}");
   }
-  void answer(const std::string& words) {
-    const std::size_t sequence = generator.submitted.size() - 1;
-    for (const TokenId token : text.tokenizer().encode(words, SpecialTokens::omit).value()) deliver(sequence, token);
-    deliver(sequence, kEnd, EndReason::stop);
-  }
-  Json message() const { return body()["choices"][0]["message"]; }
 };
-
-TEST_F(UnknownFormTest, ReadsForcedCallsAndNoOthers) {
-  ASSERT_EQ(text.answer_forms().format, nullptr);
-  for (const char* choice : {R"("required")", R"({"type":"function","function":{"name":"f"}})"}) {
-    start_chat(std::string(R"(,"tool_choice":)") + choice);
-    answer(std::string(kCall));
-    EXPECT_TRUE(message()["content"].is_null());
-    EXPECT_EQ(message()["tool_calls"][0]["function"]["arguments"], "{\"city\": \"Zürich\"}");
-  }
-  for (const char* choice : {R"("auto")", R"("none")"}) {
-    start_chat(std::string(R"(,"tool_choice":)") + choice);
-    answer(std::string(kCall));
-    EXPECT_EQ(message()["content"], kCall);
-    EXPECT_FALSE(message().contains("tool_calls"));
-  }
-}
 
 TEST_F(UnknownFormTest, LeavesFreeTextFreeWhereToolsAreStrict) {
   const Result<PreparedRequest> request = preparer->prepare(

@@ -1,6 +1,7 @@
 #include "api/request_memory.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "ops/token.h"
@@ -35,6 +36,7 @@ std::size_t bytes_of(const PreparedRequest& request) {
           ? 0
           : n * (sizeof(PromptLogprob) + static_cast<std::size_t>(sampling.prompt_logprob_count) * sizeof(TokenLogprob));
   std::size_t bytes = 0;
+  if (const Json& tools = request.spec.chat.tools; !tools.is_null()) bytes += bytes_to_prepare(tools.dump());  // answers are read by them
   for (const PreparedRequest::Prompt& prompt : request.prompts) {
     bytes += n * kBytesOfSequence + prompt.tokens.size() * (list_count * sizeof(TokenId) + bytes_of_score) + (1 + n) * prompt.echo.size();
   }
@@ -62,7 +64,8 @@ Result<PreparedRequest> finish_within(ByteReservation memory, const RequestPrepa
   Result<PreparedRequest> request = preparer.finish(std::move(read.spec), std::move(read.model));
   if (!request) return request;
   request->spec.prompt.given = {};
-  request->spec.chat = {};
+  for (Json* read_already : {&request->spec.chat.messages, &request->spec.chat.documents, &request->spec.chat.template_variables})
+    *read_already = nullptr;
   const std::size_t bytes = bytes_of(*request);
   if (Status held = memory.continue_to(bytes); !held) return forward_error(held);
   memory.shrink_to(bytes);

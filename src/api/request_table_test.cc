@@ -80,7 +80,7 @@ const std::map<std::string_view, Probes>& probes_of_response_forms() {
       {"instructions", {{R"("")", R"("a")"}, {"1", "[]", "{}"}}},
       {"text",
        {{"{}", R"({"format":{"type":"text"}})", R"({"verbosity":"low"})"},
-        {"1", "[]", R"({"format":{"type":"json_object"}})", R"({"verbosity":"some"})"}}},
+        {"1", "[]", R"({"format":{"type":"xml"}})", R"({"verbosity":"some"})"}}},
       {"tools",
        {{"[]", R"([{"type":"function","name":"f","parameters":{},"strict":true}])"},
         {"1", "{}", "[1]", R"([{"type":"web_search"}])", R"([{"type":"function"}])",

@@ -117,7 +117,8 @@ TEST_F(ResponseItemsTest, GivesTheMessageTheLogprobsOfItsTokens) {
   respond(std::string(kFunctions) + R"(,"include":["message.output_text.logprobs"])");
   deliver_all(0, "<think>a b c</think>Yes " + kFunctionCall);
   std::string joined;
-  for (const Json& token : body()["output"][1]["content"][0]["logprobs"]) joined += token["token"];
+  const Json whole = body();
+  for (const Json& token : whole["output"][1]["content"][0]["logprobs"]) joined += token["token"];
   EXPECT_TRUE(joined.starts_with("Yes")) << joined;
   EXPECT_EQ(joined.find("arguments"), std::string::npos) << joined;
 }

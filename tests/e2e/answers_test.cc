@@ -98,10 +98,32 @@ TEST(Answers, ConversationsWithToolsAreAnswered) {
   body["messages"].push_back({{"role", "tool"}, {"tool_call_id", "c"}, {"content", "high"}});
   body["tools"] = {{{"type", "function"}, {"function", {{"name", "tide"}, {"parameters", {{"type", "object"}}}}}}};
   EXPECT_EQ(post(demo_server().port(), "/v1/chat/completions", body).status, 200);
-  body["tool_choice"] = "required";
-  const Reply held = post(demo_server().port(), "/v1/chat/completions", body);
-  EXPECT_EQ(held.status, 400);
-  EXPECT_EQ(held.json()["error"]["param"], "tool_choice");
+}
+
+TEST(ForcedCalls, AreReadFromTheAnswerWhateverTheModelKnows) {
+  if (get(demo_server().port(), "/server_info").json()["grammar_backend"] == "none") GTEST_SKIP() << "built without xgrammar";
+  const Json parameters = {{"type", "object"},
+                           {"properties", {{"city", {{"enum", {"Paris", "Rome"}}}}}},
+                           {"required", {"city"}},
+                           {"additionalProperties", false}};
+  Json body = chat_body("demo", "What is the weather in Rome?");
+  body["tools"] = {{{"type", "function"}, {"function", {{"name", "weather"}, {"parameters", parameters}}}}};
+  body["tool_choice"] = {{"type", "function"}, {"function", {{"name", "weather"}}}};
+  const Json choice = post(demo_server().port(), "/v1/chat/completions", body).json()["choices"][0];
+  EXPECT_TRUE(choice["message"]["content"].is_null()) << choice.dump();
+  ASSERT_EQ(choice["message"]["tool_calls"].size(), 1U) << choice.dump();
+  const Json& call = choice["message"]["tool_calls"][0]["function"];
+  EXPECT_EQ(call["name"], "weather");
+  const Json arguments = Json::parse(call["arguments"].get<std::string>());
+  EXPECT_TRUE(arguments["city"] == "Paris" || arguments["city"] == "Rome") << arguments.dump();
+
+  body["stream"] = true;
+  std::string joined;
+  for (const Json& event : post(demo_server().port(), "/v1/chat/completions", body).events()) {
+    if (event["choices"].empty() || !event["choices"][0]["delta"].contains("tool_calls")) continue;
+    joined += event["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"].get<std::string>();
+  }
+  EXPECT_EQ(joined, call["arguments"]);
 }
 
 }  // namespace
