@@ -157,9 +157,10 @@ class PageTest(unittest.TestCase):
         page = self.opened()
         self.change_requests(page, ignore_eos=True, temperature=1, max_tokens=400)
         self.ask(page, SENTENCE)
-        streaming = ("[...document.querySelectorAll('.answer.streaming')].filter((answer) => answer.textContent.length > %d).length === 2")
-        page.wait_for_function(streaming % 0)
-        page.wait_for_function(streaming % 20)
+        streaming = ("least => [...document.querySelectorAll('.answer.streaming')]"
+                     ".filter((answer) => answer.textContent.length > least).length === 2")
+        page.wait_for_function(streaming, arg=0)
+        page.wait_for_function(streaming, arg=20)
         page.get_by_label("Prompt").press("Escape")  # stops all; a button would be gone if its stream ended first
         self.finish(page)
         for figures in page.locator(".figures").all():
@@ -261,7 +262,7 @@ class PageTest(unittest.TestCase):
         page = self.opened(server)
         self.change_requests(page, ignore_eos=True, max_tokens=400)
         self.ask(page, SENTENCE)
-        page.wait_for_function("document.querySelector('.answer.streaming')?.textContent.length > 0")
+        page.wait_for_function("() => document.querySelector('.answer.streaming')?.textContent.length > 0")
         server.end()
         expect(page.locator(".column").first.get_by_role("alert")).to_have_text("The connection ended before the answer did.")
         expect(page.locator("#status")).to_have_text("The server does not answer.")
@@ -371,7 +372,7 @@ class PageTest(unittest.TestCase):
         page.get_by_role("button", name="Remove column 2").click()
         self.ask(page, SENTENCE)
         self.finish(page)
-        page.wait_for_function("said.length > 0")
+        page.wait_for_function("() => said.length > 0")
         said = page.evaluate("said")
         self.assertLessEqual(len(said), 2)
         self.assertIn("queen", " ".join(said))
