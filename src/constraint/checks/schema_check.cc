@@ -11,6 +11,7 @@
 #include <set>
 #include <vector>
 
+#include "constraint/checks/optional_groups.h"
 #include "constraint/checks/regex_check.h"
 
 namespace slora {
@@ -271,9 +272,12 @@ class SchemaWalker {
       }
     }
     if (schema.contains("pattern")) {
-      const Json& pattern = schema["pattern"];
+      Json& pattern = schema["pattern"];
       if (!pattern.is_string()) return wrong(below(place, "pattern"), "a string", pattern);
-      return check_regex(pattern.get_ref<const std::string&>(), RegexUse::json_string, "The schema at " + below(place, "pattern"));
+      const auto& regex = pattern.get_ref<const std::string&>();
+      if (Status served = check_regex(regex, RegexUse::json_string, "The schema at " + below(place, "pattern")); !served) return served;
+      pattern = without_optional_groups(regex);
+      return {};
     }
     if (!has_length) return {};
     const Result<std::int64_t> least = count_at(schema, "minLength", 0, place);
@@ -365,9 +369,12 @@ class SchemaWalker {
       if (has_properties || schema["patternProperties"].size() != 1 || !is_closed)
         return unsupported(place, "patternProperties",
                            "except for one pattern, without \"properties\" and with \"additionalProperties\": false");
-      const std::string& pattern = schema["patternProperties"].begin().key();
+      const std::string pattern = schema["patternProperties"].begin().key();
       const std::string where = "The schema at " + below(place, "patternProperties");
       if (Status served = check_regex(pattern, RegexUse::json_string, where); !served) return served;
+      Json value = std::move(schema["patternProperties"].front());
+      schema["patternProperties"] = Json::object();
+      schema["patternProperties"][without_optional_groups(pattern)] = std::move(value);
     }
     if (schema.contains("propertyNames")) {
       if (has_properties || is_closed)

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "constraint/checks/grammar_check.h"
+#include "constraint/checks/optional_groups.h"
 #include "constraint/checks/regex_check.h"
 
 namespace slora {
@@ -127,8 +128,10 @@ class TagWalker {
     }
     if (type == "regex") {
       const Result<std::string> pattern = text_at_key("pattern");
-      return pattern ? check_regex(*pattern, RegexUse::answer, "The structural tag: " + place + ".pattern")
-                     : Status(tl::unexpected(pattern.error()));
+      if (!pattern) return tl::unexpected(pattern.error());
+      if (Status served = check_regex(*pattern, RegexUse::answer, "The structural tag: " + place + ".pattern"); !served) return served;
+      format["pattern"] = without_optional_groups(*pattern);
+      return {};
     }
     if (type != "grammar") return {};
     if (format.contains("syntax") && format["syntax"] != "ebnf")
