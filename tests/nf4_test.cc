@@ -23,6 +23,11 @@ class Nf4 : public ::testing::Test {
     check(expected_->read(*info, bytes).has_value(), "expected readable golden data");
     return bytes;
   }
+
+  void read_as_nf4(const std::string& name) {
+    const ModelTensor& tensor = *files_->find(name);
+    files_->read_through(name, tensor.info, nf4_rounded(files_->stored(tensor)));
+  }
 };
 
 TEST_F(Nf4, KeepsOfWeightsWhatBitsandbytesKeepsToTheBit) {
@@ -35,7 +40,7 @@ TEST_F(Nf4, KeepsOfWeightsWhatBitsandbytesKeepsToTheBit) {
     std::vector<std::byte> found(files_->find(name)->info.bytes);
     ASSERT_TRUE(files_->read(*files_->find(name), found));
     EXPECT_NE(found, expected) << name << " as it is stored";
-    files_->read_as_nf4(name);
+    read_as_nf4(name);
     ASSERT_TRUE(files_->read(*files_->find(name), found));
     EXPECT_EQ(found, expected) << name;
   }
@@ -45,7 +50,7 @@ TEST_F(Nf4, KeepsOfWeightsWhatBitsandbytesKeepsToTheBit) {
 TEST_F(Nf4, IsTheSameInWhateverPartsAWeightIsRead) {
   std::mt19937 random(3);
   for (const std::string name : {"bf16", "short_block", "outliers"}) {
-    files_->read_as_nf4(name);
+    read_as_nf4(name);
     const ModelTensor& tensor = *files_->find(name);
     const std::vector<std::byte> expected = expected_bytes(name);
     const std::size_t element = bytes_of(tensor.info.dtype), count = expected.size() / element;
@@ -92,11 +97,11 @@ TEST_F(Nf4, LeavesEmbeddingHeadGainsAndBiasesAsTheyAre) {
   const ModelFolder folder = open_model_folder(golden_folder("families"), WeightRounding::nf4).value();
   int rounded = 0;
   for (const ModelTensor& tensor : folder.files.tensors()) {
-    EXPECT_EQ(tensor.is_rounded_to_nf4, tensor.info.name.ends_with("_proj.weight")) << tensor.info.name;
-    rounded += tensor.is_rounded_to_nf4 ? 1 : 0;
+    EXPECT_EQ(tensor.form != nullptr, tensor.info.name.ends_with("_proj.weight")) << tensor.info.name;
+    rounded += tensor.form != nullptr ? 1 : 0;
   }
   EXPECT_EQ(rounded, 2 * 7);
-  EXPECT_FALSE(open_model_folder(golden_folder("families"))->files.find("model.layers.0.mlp.up_proj.weight")->is_rounded_to_nf4);
+  EXPECT_EQ(open_model_folder(golden_folder("families"))->files.find("model.layers.0.mlp.up_proj.weight")->form, nullptr);
 }
 
 }  // namespace

@@ -1,14 +1,12 @@
 #include "formats/model_files.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
 #include "formats/file.h"
 #include "formats/json.h"
-#include "tensor/nf4.h"
 
 namespace slora {
 namespace {
@@ -93,15 +91,30 @@ Result<ModelFiles> ModelFiles::open(const std::string& folder) {
   ModelFiles model;
   Result<std::vector<SafetensorsFile>> files = open_files(folder, model.warnings_);
   if (!files) return forward_error(files);
-  model.files_ = std::move(*files);
-  for (std::size_t i = 0; i < model.files_.size(); ++i) {
-    for (const TensorInfo& tensor : model.files_[i].tensors()) {
-      model.tensors_.push_back({tensor, i});
+  for (SafetensorsFile& file : *files) {
+    for (const TensorInfo& tensor : file.tensors()) {
+      model.tensors_.push_back({tensor, model.files_.size(), nullptr});
       model.total_bytes_ += tensor.bytes;
     }
+    model.names_.push_back(file.name());
+    model.files_.push_back(std::make_shared<const SafetensorsFile>(std::move(file)));
   }
   model.sort();
   if (Status merged = model.merge_duplicates(); !merged) return forward_error(merged);
+  return model;
+}
+
+ModelFiles ModelFiles::of_forms(std::string file_name, std::vector<ModelTensor> tensors) {
+  ModelFiles model;
+  model.names_.push_back(std::move(file_name));
+  model.tensors_ = std::move(tensors);
+  for (const ModelTensor& tensor : model.tensors_) {
+    check(tensor.form != nullptr && tensor.file_index == 0, "expected forms that read from the one file");
+    model.total_bytes_ += tensor.info.bytes;
+  }
+  model.sort();
+  const auto twice = std::ranges::adjacent_find(model.tensors_, {}, [](const ModelTensor& tensor) { return tensor.info.name; });
+  check(twice == model.tensors_.end(), "expected each name once");
   return model;
 }
 
@@ -152,7 +165,20 @@ void ModelFiles::rename(std::string_view name, std::string to) {
   sort();
 }
 
-void ModelFiles::read_as_nf4(std::string_view name) { at(name).is_rounded_to_nf4 = true; }
+void ModelFiles::read_through(std::string_view name, TensorInfo info, std::shared_ptr<const TensorForm> form) {
+  check(info.name == name || find(info.name) == nullptr, "expected a new name");
+  ModelTensor& tensor = at(name);
+  total_bytes_ = total_bytes_ - tensor.info.bytes + info.bytes;
+  info.offset = tensor.info.offset;
+  tensor.info = std::move(info);
+  tensor.form = std::move(form);
+  sort();
+}
+
+StoredTensor ModelFiles::stored(const ModelTensor& tensor) const {
+  check(tensor.form == nullptr, "expected a tensor that is read as it lies in its file");
+  return {files_[tensor.file_index], tensor.info};
+}
 
 ModelTensor& ModelFiles::at(std::string_view name) {
   const ModelTensor* tensor = find(name);
@@ -169,25 +195,14 @@ const ModelTensor* ModelFiles::find(std::string_view name) const {
 Status ModelFiles::read(const ModelTensor& tensor, std::span<std::byte> out) const { return read_part(tensor, 0, out); }
 
 Status ModelFiles::read_part(const ModelTensor& tensor, std::uint64_t begin, std::span<std::byte> out) const {
-  if (tensor.is_rounded_to_nf4) return read_nf4(tensor, begin, out);
-  return files_[tensor.file_index].read_part(tensor.info, begin, out);
-}
-
-// Reads the blocks that the part lies in, since a number depends on its whole block.
-Status ModelFiles::read_nf4(const ModelTensor& tensor, std::uint64_t begin, std::span<std::byte> out) const {
-  const std::uint64_t block_bytes = kNf4BlockElements * bytes_of(tensor.info.dtype);
-  const std::uint64_t first = begin / block_bytes * block_bytes;
-  const std::uint64_t end = std::min((begin + out.size() + block_bytes - 1) / block_bytes * block_bytes, tensor.info.bytes);
-  std::vector<std::byte> bytes(end - first);
-  if (Status read = files_[tensor.file_index].read_part(tensor.info, first, bytes); !read) return read;
-  std::vector<float> numbers(bytes.size() / bytes_of(tensor.info.dtype));
-  convert_to_float(numbers.data(), bytes.data(), tensor.info.dtype, numbers.size());
-  const bool is_finite = std::ranges::all_of(numbers, [](float value) { return std::isfinite(value); });
-  if (is_finite) {  // else the reader finds it
-    round_to_nf4(numbers);
-    convert_from_float(bytes.data(), tensor.info.dtype, numbers.data(), numbers.size());
-  }
-  std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(begin - first), out.size(), out.begin());
+  if (tensor.form == nullptr) return files_[tensor.file_index]->read_part(tensor.info, begin, out);
+  const std::uint64_t row = row_bytes(tensor.info), end = begin + out.size();
+  const std::uint64_t first = begin / row, last = (end + row - 1) / row;
+  const auto first_row = static_cast<std::int64_t>(first);
+  if (first * row == begin && last * row == end) return tensor.form->read_rows(first_row, out);
+  std::vector<std::byte> rows((last - first) * row);
+  if (Status read = tensor.form->read_rows(first_row, rows); !read) return read;
+  std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(begin - first * row), out.size(), out.begin());
   return {};
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -8,14 +9,15 @@
 
 #include "base/result.h"
 #include "formats/safetensors.h"
+#include "formats/tensor_form.h"
 
 namespace slora {
 
-// A tensor of a model folder and the file that contains it.
+// A tensor of a model's files and the file that contains it, or the first part of it.
 struct ModelTensor {
-  TensorInfo info;
+  TensorInfo info;  // of what is read; its offset says where it lies in the file, for reading in that order
   std::size_t file_index = 0;
-  bool is_rounded_to_nf4 = false;  // when it is read
+  std::shared_ptr<const TensorForm> form;  // null: the bytes of the file are what is read
 };
 
 // All tensors of a model folder: `model.safetensors`, or the shards listed in `model.safetensors.index.json`. open() checks the header of
@@ -24,26 +26,29 @@ struct ModelTensor {
 class ModelFiles {
  public:
   static Result<ModelFiles> open(const std::string& folder);
+  // Of one file of another kind, which has this name. Requires: every tensor has a form, and a name of its own.
+  static ModelFiles of_forms(std::string file_name, std::vector<ModelTensor> tensors);
 
   // Sorted by name.
   [[nodiscard]] std::span<const ModelTensor> tensors() const { return tensors_; }
   [[nodiscard]] const ModelTensor* find(std::string_view name) const;
   [[nodiscard]] std::uint64_t total_bytes() const { return total_bytes_; }
   // The name of the file that has the tensor.
-  [[nodiscard]] const std::string& file_of(const ModelTensor& tensor) const { return files_[tensor.file_index].name(); }
+  [[nodiscard]] const std::string& file_of(const ModelTensor& tensor) const { return names_[tensor.file_index]; }
   // What open() found that the index does not say.
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
 
   // Leaves a tensor out, or gives it another name. Require: the files have `name`, and not `to`.
   void remove(std::string_view name);
   void rename(std::string_view name, std::string to);
-  // From now on the tensor is read as what NF4 keeps of its numbers (round_to_nf4), in its own type. Requires: the files have it, of a
-  // float type.
-  void read_as_nf4(std::string_view name);
+  // From now on the tensor is read through `form`, and is what `info` says. Requires: the files have `name`; no other has info.name.
+  void read_through(std::string_view name, TensorInfo info, std::shared_ptr<const TensorForm> form);
+  // The tensor as it lies in its file, for forms to read from. Requires: `tensor` is one of tensors() and has no form.
+  [[nodiscard]] StoredTensor stored(const ModelTensor& tensor) const;
 
   // Requires: `tensor` is one of tensors(), and out.size() == tensor.info.bytes.
   [[nodiscard]] Status read(const ModelTensor& tensor, std::span<std::byte> out) const;
-  // Reads out.size() bytes of the tensor from `begin`. Requires: they are inside the tensor, whole elements where it is read as NF4.
+  // Reads out.size() bytes of the tensor from `begin`. Requires: they are inside the tensor. Whole rows are read without a copy.
   [[nodiscard]] Status read_part(const ModelTensor& tensor, std::uint64_t begin, std::span<std::byte> out) const;
   // Whether two tensors have the same type, shape and bytes.
   [[nodiscard]] Result<bool> are_equal(const ModelTensor& a, const ModelTensor& b) const;
@@ -53,11 +58,11 @@ class ModelFiles {
 
   void sort();
   [[nodiscard]] ModelTensor& at(std::string_view name);
-  [[nodiscard]] Status read_nf4(const ModelTensor& tensor, std::uint64_t begin, std::span<std::byte> out) const;
   [[nodiscard]] Status merge_duplicates();
 
-  std::vector<SafetensorsFile> files_;
-  std::vector<ModelTensor> tensors_;  // sorted by name
+  std::vector<std::shared_ptr<const SafetensorsFile>> files_;  // none, of files of another kind
+  std::vector<std::string> names_;                             // of the files
+  std::vector<ModelTensor> tensors_;                           // sorted by name
   std::uint64_t total_bytes_ = 0;
   std::vector<std::string> warnings_;
 };

@@ -177,7 +177,8 @@ void read_layers_as_nf4(ModelFolder& folder) {
   for (const TensorEntry& entry : make_model_tensors(folder.config).entries) {
     const std::string name = entry.stored_as + ".weight";
     const bool is_rounded = entry.role == TensorRole::product && entry.site.kind != SiteKind::head;
-    if (is_rounded && folder.files.find(name) != nullptr) folder.files.read_as_nf4(name);
+    const ModelTensor* tensor = is_rounded ? folder.files.find(name) : nullptr;
+    if (tensor != nullptr) folder.files.read_through(name, tensor->info, nf4_rounded(folder.files.stored(*tensor)));
   }
 }
 

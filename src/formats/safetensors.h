@@ -22,6 +22,11 @@ struct TensorInfo {
   std::uint64_t bytes = 0;          // product of shape x element size, exactly
 };
 
+// Bytes of one row of a matrix; an element of a vector is a row. Requires: at most two dimensions.
+[[nodiscard]] inline std::uint64_t row_bytes(const TensorInfo& info) {
+  return bytes_of(info.dtype) * static_cast<std::uint64_t>(info.shape.size() < 2 ? 1 : info.shape[1]);
+}
+
 // The defaults are for adapters: A, B and two biases of all modules of 580 layers. A longer header is refused before it is read.
 struct SafetensorsLimits {
   std::uint64_t header_bytes_max = std::uint64_t{4} << 20;
