@@ -1,25 +1,19 @@
 #include "constraint/xgrammar/grammar_constraint.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <array>
 #include <new>
 #include <utility>
 
+#include "base/thread_time.h"
+
 namespace slora {
 namespace {
-
-std::chrono::nanoseconds thread_time() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
-}
 
 // Calls the library, and refuses to go on when that took too long. Its exceptions end here.
 template <class Work>
 Status run_within(const MatchLimits& limits, Work&& work) {
-  const std::chrono::nanoseconds begin = thread_time();
+  const Timestamp begin = thread_time();
   try {
     if (Status done = work(); !done) return done;
   } catch (const std::bad_alloc&) {
