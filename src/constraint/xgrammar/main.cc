@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@
 #include "constraint/xgrammar/compile_channel.h"
 #include "constraint/xgrammar/compile_messages.h"
 #include "constraint/xgrammar/form_library.h"
+#include "constraint/xgrammar/form_trial.h"
 
 namespace slora {
 namespace {
@@ -53,27 +55,33 @@ class Warnings {
   const int file_;
 };
 
-Result<std::string> compile(const ConstraintSpec& spec, const xgrammar::TokenizerInfo& tokenizer) {
+// How far a child is.
+enum class Stage : std::uint8_t { compiling, trying, sending };
+
+Result<std::string> compile(const ConstraintSpec& spec, const xgrammar::TokenizerInfo& tokenizer, volatile Stage& stage) {
   try {
     const Warnings warnings;
     const Result<xgrammar::CompiledGrammar> compiled = compile_form(spec, tokenizer);
     if (!compiled) return tl::unexpected<Error>(compiled.error());
     if (const std::optional<std::string> said = warnings.said()) return error("unsupported_constraint", "{}", text_of_message(*said));
+    stage = Stage::trying;
+    if (const Status tried = try_form(*compiled); !tried) return tl::unexpected<Error>(tried.error());
+    stage = Stage::compiling;
     return compiled->SerializeJSON();
   } catch (const std::exception& thrown) {
     return error("constraint_too_costly", "Compiling the form takes too much memory ({})", thrown.what());
   }
 }
 
-// In a child: sends the answer, and says in `is_sending` that it has begun to.
-[[noreturn]] void compile_and_send(const ConstraintSpec& spec, const xgrammar::TokenizerInfo& tokenizer, volatile bool& is_sending) {
+// In a child, which says in `stage` how far it is.
+[[noreturn]] void compile_and_send(const ConstraintSpec& spec, const xgrammar::TokenizerInfo& tokenizer, volatile Stage& stage) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const rlimit cpu{kCpuSecondsMax, kCpuSecondsMax}, memory{kMemoryBytesMax, kMemoryBytesMax}, no_core{0, 0};
   setrlimit(RLIMIT_CPU, &cpu);
   setrlimit(RLIMIT_AS, &memory);
   setrlimit(RLIMIT_CORE, &no_core);
-  const std::string answer = message_of(compile(spec, tokenizer));
-  is_sending = true;
+  const std::string answer = message_of(compile(spec, tokenizer, stage));
+  stage = Stage::sending;
   _exit(send_message(kSocket, answer) ? 0 : 1);
 }
 
@@ -84,19 +92,21 @@ class FormCompiler {
   // False when the server is gone, or may have received half an answer.
   bool answer(const ConstraintSpec& spec) {
     const xgrammar::TokenizerInfo& tokenizer = tokenizer_for(spec);
-    *is_sending_ = false;
+    *stage_ = Stage::compiling;
     const pid_t child = fork();
-    if (child == 0) compile_and_send(spec, tokenizer, *is_sending_);
+    if (child == 0) compile_and_send(spec, tokenizer, *stage_);
     if (child < 0)
       return send_message(kSocket, message_of(Result<std::string>(error("out_of_memory", "No process to compile the form in"))));
     int status = 0;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
-    if (*is_sending_) return false;
+    if (*stage_ == Stage::sending) return false;
     const bool is_slow = WIFSIGNALED(status) && (WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL);
     const Result<std::string> failed =
-        error("constraint_too_costly", "Compiling the form {}", is_slow ? "takes more than 4 seconds" : "takes too much memory or stack");
+        error("constraint_too_costly", "{} the form takes {}{}", *stage_ == Stage::trying ? "Following" : "Compiling",
+              is_slow ? "more than 4 seconds" : "too much memory or stack",
+              *stage_ == Stage::trying ? "; write it with fewer ambiguous repetitions" : "");
     return send_message(kSocket, message_of(failed));
   }
 
@@ -111,7 +121,7 @@ class FormCompiler {
   const ConstraintVocabulary vocabulary_;
   std::optional<xgrammar::TokenizerInfo> with_marks_, without_marks_;
   // Shared with the child.
-  bool* const is_sending_ = static_cast<bool*>(mmap(nullptr, sizeof(bool), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  Stage* const stage_ = static_cast<Stage*>(mmap(nullptr, sizeof(Stage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 };
 
 int serve_forms() {
