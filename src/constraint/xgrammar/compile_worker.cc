@@ -101,10 +101,9 @@ CompileWorker::~CompileWorker() {
   }
 }
 
-bool CompileWorker::is_alive() const {
-  char byte = 0;
-  const ssize_t peeked = recv(socket_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return peeked < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+bool CompileWorker::is_running() const {
+  siginfo_t changed{};
+  return waitid(P_PID, static_cast<id_t>(process_), &changed, WEXITED | WSTOPPED | WNOHANG | WNOWAIT) == 0 && changed.si_pid == 0;
 }
 
 Result<std::string> CompileWorker::compile(const ConstraintSpec& spec, std::chrono::milliseconds patience) {
@@ -115,7 +114,7 @@ Result<std::string> CompileWorker::compile(const ConstraintSpec& spec, std::chro
   is_usable_ = false;
   if (std::chrono::steady_clock::now() >= deadline)
     return error("constraint_queue_full", "The form could not be compiled in time; try again soon");
-  return error("constraint_too_costly", "Compiling the form ended the process that does it");
+  return error("constraint_unavailable", "The process that compiles forms has ended; try again");
 }
 
 }  // namespace slora

@@ -48,12 +48,16 @@ Result<xgrammar::CompiledGrammar> XgrammarCompiler::compile_elsewhere(const Cons
 
 Result<std::string> XgrammarCompiler::compile_by_worker(const ConstraintSpec& checked) {
   const auto deadline = std::chrono::steady_clock::now() + options_.patience;
-  Result<std::unique_ptr<CompileWorker>> worker = take_worker(deadline);
-  if (!worker) return forward_error(worker);
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-  Result<std::string> compiled = (*worker)->compile(checked, left);
-  give_back(std::move(*worker));
-  return compiled;
+  for (bool is_second = false;; is_second = true) {
+    Result<std::unique_ptr<CompileWorker>> worker = take_worker(deadline);
+    if (!worker) return forward_error(worker);
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    Result<std::string> compiled = (*worker)->compile(checked, left);
+    give_back(std::move(*worker));
+    // A process that somebody ended is replaced, and none of the client's business.
+    const bool is_lost = !compiled && compiled.error().code == "constraint_unavailable";
+    if (!is_lost || is_second) return compiled;
+  }
 }
 
 Result<std::unique_ptr<CompileWorker>> XgrammarCompiler::take_worker(std::chrono::steady_clock::time_point deadline) {
@@ -65,7 +69,7 @@ Result<std::unique_ptr<CompileWorker>> XgrammarCompiler::take_worker(std::chrono
     if (!idle_.empty()) {
       std::unique_ptr<CompileWorker> worker = std::move(idle_.back());
       idle_.pop_back();
-      if (worker->is_alive()) return worker;
+      if (worker->is_running()) return worker;
       --worker_count_;
     }
     ++worker_count_;
