@@ -131,7 +131,7 @@ void GenerationRoutes::compile_form(Preparation& preparation, std::function<void
     std::function<void()> job = [this, &preparation, back]() mutable {
       const Status compiled = run_caught([&]() -> Status {
         if (preparation.client_is_gone->load()) return error("cancelled", "The client has left.");
-        return api_.constraints().compile(*preparation.prepared);
+        return api_.constraints().compile(*preparation.prepared, preparation.client);
       });
       if (!compiled) preparation.prepared = tl::unexpected(compiled.error());
       post_(std::move(back));

@@ -18,7 +18,7 @@ namespace {
 using ::testing::HasSubstr;
 
 Result<std::shared_ptr<const CompiledConstraint>> compile(XgrammarCompiler& compiler, ConstraintKind kind, const std::string& text) {
-  return compiler.compile({.kind = kind, .text = text}, demo_forms().ends);
+  return compiler.compile({.kind = kind, .text = text}, demo_forms().ends, kClient);
 }
 
 TEST(HostileForms, AreRefusedBeforeTheyAreCompiled) {
@@ -156,7 +156,7 @@ TEST(FormProcesses, OneFormOfManyThreadsIsCompiledOnce) {
   const ConstraintSpec spec{.kind = ConstraintKind::regex, .text = "[a-f]+"};
   EXPECT_EQ(compiler.find(spec, demo_forms().ends), nullptr);
   std::vector<std::thread> threads;
-  for (int i = 0; i < 8; ++i) threads.emplace_back([&] { EXPECT_TRUE(compiler.compile(spec, demo_forms().ends)); });
+  for (int i = 0; i < 8; ++i) threads.emplace_back([&] { EXPECT_TRUE(compiler.compile(spec, demo_forms().ends, kClient)); });
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(compiler.idle_workers().size(), 1u);
   EXPECT_NE(compiler.find(spec, demo_forms().ends), nullptr);
@@ -175,6 +175,31 @@ TEST(StructuralTags, MayNameSpecialTokensAndOtherFormsMayNot) {
       ConstraintKind::structural_tag,
       R"({"type":"structural_tag","format":{"type":"tag","begin":"<|user|>","content":{"type":"json_schema","json_schema":{}},"end":""}})"));
   EXPECT_FALSE(allows_mark(ConstraintKind::regex, "<\\|user\\|>"));
+}
+
+TEST(StructuralTags, OlderOnesAreServed) {
+  const auto compiled =
+      compile(demo_forms().compiler, ConstraintKind::structural_tag,
+              R"({"type":"structural_tag","structures":[{"begin":"<f>","schema":{"type":"null"},"end":"</f>"}],"triggers":["<f"]})");
+  ASSERT_TRUE(compiled) << compiled.error().message;
+  const std::unique_ptr<TokenConstraint> constraint = (*compiled)->start();
+  const auto write = [&](std::string_view text) {
+    for (const TokenId token : demo_forms().tokenizer->encode(text, SpecialTokens::omit).value()) {
+      if (!constraint->accept(token)) return false;
+    }
+    return true;
+  };
+  EXPECT_TRUE(write("so <f>null</f> and <f>n"));
+  EXPECT_FALSE(write("o"));
+}
+
+TEST(StructuralTags, RefusalsOfTheLibrarySayWhatIsWrong) {
+  const auto refused =
+      compile(demo_forms().compiler, ConstraintKind::structural_tag, R"({"type":"structural_tag","format":{"type":"const_string"}})");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "bad_constraint");
+  EXPECT_THAT(refused.error().message, HasSubstr("const_string"));
+  EXPECT_THAT(refused.error().message, ::testing::Not(HasSubstr("Check failed")));
 }
 
 }  // namespace

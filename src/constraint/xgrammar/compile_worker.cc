@@ -14,7 +14,6 @@
 
 #include "base/program.h"
 #include "constraint/xgrammar/compile_channel.h"
-#include "constraint/xgrammar/compile_messages.h"
 
 namespace slora {
 namespace {
@@ -74,7 +73,7 @@ bool CompileWorker::is_running() const {
   return waitid(P_PID, static_cast<id_t>(process_), &changed, WEXITED | WSTOPPED | WNOHANG | WNOWAIT) == 0 && changed.si_pid == 0;
 }
 
-Result<std::string> CompileWorker::compile(const ConstraintSpec& spec, std::chrono::milliseconds patience) {
+Result<SerialisedForm> CompileWorker::compile(const ConstraintSpec& spec, std::chrono::milliseconds patience) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
   std::optional<std::string> answer;
   if (send_message(socket_, message_of(spec), deadline)) answer = receive_message(socket_, deadline);

@@ -45,7 +45,8 @@ Status write_answer(const CompiledGrammarConstraint& form, std::size_t vocabular
 }  // namespace
 
 Status try_form(const xgrammar::CompiledGrammar& grammar, const TrialLimits& limits) {
-  const CompiledGrammarConstraint form(grammar, {}, {.token_time_max = limits.time_max});
+  const auto counted_elsewhere = std::make_shared<const CompiledForm>(CompiledForm{{}, grammar});
+  const CompiledGrammarConstraint form(counted_elsewhere, {}, {.token_time_max = limits.time_max});
   const std::vector<std::string>& texts = grammar.GetTokenizerInfo().GetDecodedVocab();
   std::mt19937 numbers(1);  // the same in each trial
   const auto any = [&](const std::vector<TokenId>& allowed) { return allowed[numbers() % allowed.size()]; };

@@ -43,12 +43,13 @@ void clear_bit(std::span<std::uint32_t> words, TokenId token) {
 }  // namespace
 
 std::unique_ptr<TokenConstraint> CompiledGrammarConstraint::start() const {
-  return std::make_unique<GrammarConstraint>(grammar_, end_tokens_, limits_);
+  return std::make_unique<GrammarConstraint>(form_, end_tokens_, limits_);
 }
 
-GrammarConstraint::GrammarConstraint(const xgrammar::CompiledGrammar& grammar, std::vector<TokenId> end_tokens, MatchLimits limits)
-    : matcher_(grammar),
-      tokenizer_(grammar.GetTokenizerInfo()),
+GrammarConstraint::GrammarConstraint(std::shared_ptr<const CompiledForm> form, std::vector<TokenId> end_tokens, MatchLimits limits)
+    : form_(std::move(form)),
+      matcher_(form_->grammar),
+      tokenizer_(form_->grammar.GetTokenizerInfo()),
       end_tokens_(std::move(end_tokens)),
       limits_(limits),
       vocabulary_size_(tokenizer_.GetVocabSize()),
