@@ -69,8 +69,8 @@ TEST_F(TurnPoolTest, LetsClientsTakeTurns) {
   std::string order;
   std::latch done(1);
   const auto note = [&order](char who) { return [&order, who] { order += who; }; };
-  TurnPool one({.thread_count = 1, .waiting_max = 8, .waiting_of_client_max = 8});
   std::latch held(1), is_free(1);
+  TurnPool one({.thread_count = 1, .waiting_max = 8, .waiting_of_client_max = 8});
   ASSERT_TRUE(one.try_run(kFlooding, [&] {
     held.count_down();
     is_free.wait();
@@ -86,9 +86,9 @@ TEST_F(TurnPoolTest, LetsClientsTakeTurns) {
 
 TEST(TurnPool, BeginsEachThreadWithWhatItWasGiven) {
   std::atomic<int> started = 0;
+  std::latch together(3);
   {
     TurnPool pool({.thread_count = 3, .waiting_max = 8, .waiting_of_client_max = 8}, [&started] { ++started; });
-    std::latch together(3);
     for (int i = 0; i < 3; ++i) ASSERT_TRUE(pool.try_run(kOther, [&together] { together.arrive_and_wait(); }));
     together.wait();
   }
@@ -101,6 +101,7 @@ TEST_F(TurnPoolTest, GoesOnAfterAJobThatThrows) {
   for (int i = 0; i < 2; ++i) ASSERT_TRUE(pool->try_run(kFlooding, [&done] { done.arrive_and_wait(); }));  // on two threads
   let_go();
   done.wait();
+  pool.reset();  // before the latch, which its threads may still wait for
 }
 
 TEST_F(TurnPoolTest, DropsWhatWaitsWithoutRunningIt) {
