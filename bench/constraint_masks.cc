@@ -11,11 +11,11 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <map>
 #include <mutex>
 #include <vector>
 
+#include "base/thread_time.h"
 #include "constraint/constraint.h"
 #include "engine/runtime.h"
 
@@ -25,11 +25,7 @@ namespace {
 constexpr int kRounds = 9;
 constexpr std::int32_t kPromptTokens = 16;
 
-double thread_microseconds() {
-  timespec now{};
-  (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) * 1e-3;
-}
+double thread_microseconds() { return seconds(thread_time()) * 1e6; }
 
 // Allows three in four tokens, other ones after each token, and never ends.
 class BusyConstraint final : public CompiledConstraint {
@@ -149,11 +145,11 @@ int run(const std::string& model_folder, double microseconds, int batch, int ste
     constrained.push_back(with.odd);
     share.push_back(with.even / without.even);
   }
-  const auto late = (*runtime)->metrics().counter("slora_constraint_late_rows_total", "").value();
+  const auto suspended = (*runtime)->metrics().counter("slora_constraint_suspended_rows_total", "").value();
   fmt::print("batch {}, {} tokens each, vocabulary {}, {} us a mask\n", batch, steps, (*runtime)->model_config().vocab_size, microseconds);
   fmt::print("ms between tokens: {:.3f} without constraints; {:.3f} of the others, {:.3f} of those constrained\n", median(plain),
              median(others), median(constrained));
-  fmt::print("others with over without: {:.4f}; late rows: {} of {}\n", median(share), late, kRounds * batch / 2 * steps);
+  fmt::print("others with over without: {:.4f}; suspended rows: {} of {}\n", median(share), suspended, kRounds * batch / 2 * steps);
   return 0;
 }
 

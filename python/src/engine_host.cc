@@ -104,7 +104,7 @@ Status EngineHost::submit(Submission submission) {
     const auto prepared = std::make_shared<Result<PreparedRequest>>(run_caught([&]() -> Result<PreparedRequest> {
       Result<PreparedRequest> request = api_->preparer().prepare(given->endpoint, given->body);
       if (!request) return request;
-      if (Status compiled = api_->constraints().compile(*request); !compiled) return forward_error(compiled);
+      if (Status compiled = api_->constraints().compile(*request, {}); !compiled) return forward_error(compiled);
       return request;
     }));
     post([this, request = given->request, prepared] { start(request, std::move(*prepared)); });

@@ -82,7 +82,7 @@ bool ConstraintStep::is_done(PreparedRequest& request) const {
   return true;
 }
 
-Status ConstraintStep::compile(PreparedRequest& request) const {
+Status ConstraintStep::compile(PreparedRequest& request, ClientId client) const {
   if (is_done(request)) return {};
   const std::string& field = request.spec.constraint_field;
   if (compiler_ == nullptr) {
@@ -93,7 +93,7 @@ Status ConstraintStep::compile(PreparedRequest& request) const {
   }
   const auto begin = std::chrono::steady_clock::now();
   Result<std::shared_ptr<const CompiledConstraint>> compiled =
-      compiler_->compile(*request.spec.constraint, request.text->sampling().end_tokens);
+      compiler_->compile(*request.spec.constraint, request.text->sampling().end_tokens, client);
   if (!compiled) {
     Error failed = std::move(compiled).error();
     failed.message = fmt::format("{}: {}", field, failed.message);

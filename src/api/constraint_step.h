@@ -25,7 +25,7 @@ class ConstraintStep {
   // Whether there is nothing to compile: the request has no form, or has received it from those compiled before.
   [[nodiscard]] bool is_done(PreparedRequest& request) const;
   // Compiles its form, if it has one: blocks, for a bounded time. Errors name the field.
-  [[nodiscard]] Status compile(PreparedRequest& request) const;
+  [[nodiscard]] Status compile(PreparedRequest& request, ClientId client) const;
 
  private:
   void take(PreparedRequest& request, std::shared_ptr<const CompiledConstraint> compiled) const;

@@ -22,7 +22,8 @@ class AnyTokens final : public CompiledConstraint {
 // Compiles whatever is not "bad", and remembers what it was asked.
 class ScriptedCompiler final : public ConstraintCompiler {
  public:
-  Result<std::shared_ptr<const CompiledConstraint>> compile(const ConstraintSpec& spec, std::span<const TokenId> end_tokens) override {
+  Result<std::shared_ptr<const CompiledConstraint>> compile(const ConstraintSpec& spec, std::span<const TokenId> end_tokens,
+                                                            ClientId) override {
     compiled.push_back(spec.text);
     ends.assign(end_tokens.begin(), end_tokens.end());
     if (spec.text == "bad") return error("bad_constraint", "no expression");
@@ -48,7 +49,7 @@ TEST_F(ConstraintStepTest, EveryChoiceOfARequestHasItsForm) {
   Result<PreparedRequest> request = prepared_with(R"("guided_regex":"a+")");
   ASSERT_TRUE(request);
   EXPECT_FALSE(step.is_done(*request));
-  ASSERT_TRUE(step.compile(*request));
+  ASSERT_TRUE(step.compile(*request, {}));
   EXPECT_TRUE(step.is_done(*request));
   EXPECT_THAT(compiler.compiled, ElementsAre("a+"));
   EXPECT_THAT(compiler.ends, ElementsAre(kEnd));
@@ -68,7 +69,7 @@ TEST_F(ConstraintStepTest, KnownFormsAreTakenAtOnceAndOthersLeftAlone) {
   EXPECT_EQ(request->constraint, compiler.known);
   Result<PreparedRequest> free = prepared_with(R"("temperature":1)");
   EXPECT_TRUE(step.is_done(*free));
-  EXPECT_TRUE(step.compile(*free));
+  EXPECT_TRUE(step.compile(*free, {}));
   EXPECT_EQ(free->constraint, nullptr);
   EXPECT_TRUE(compiler.compiled.empty());
 }
@@ -77,7 +78,7 @@ TEST_F(ConstraintStepTest, ErrorsNameTheField) {
   ScriptedCompiler compiler;
   const ConstraintStep step(&compiler, registry);
   Result<PreparedRequest> request = prepared_with(R"("structured_outputs":{"regex":"bad"})");
-  const Status refused = step.compile(*request);
+  const Status refused = step.compile(*request, {});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().param, "structured_outputs.regex");
   EXPECT_EQ(refused.error().message, "structured_outputs.regex: no expression");
@@ -87,7 +88,7 @@ TEST_F(ConstraintStepTest, ErrorsNameTheField) {
 TEST_F(ConstraintStepTest, WithoutALibraryFormsAreRefusedAndSayHowToHaveThem) {
   const ConstraintStep step(nullptr, registry);
   Result<PreparedRequest> request = prepared_with(R"("guided_regex":"a+")");
-  const Status refused = step.compile(*request);
+  const Status refused = step.compile(*request, {});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().param, "guided_regex");
   EXPECT_EQ(refused.error().code, "invalid_request_error");

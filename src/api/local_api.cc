@@ -55,7 +55,7 @@ std::shared_ptr<GenerationJob> LocalApi::start(Endpoint endpoint, const Json& re
   job->start(run_caught([&]() -> Result<PreparedRequest> {
     Result<PreparedRequest> prepared = api_->preparer().prepare_json(endpoint, request);
     if (!prepared) return prepared;
-    if (Status compiled = api_->constraints().compile(*prepared); !compiled) return forward_error(compiled);
+    if (Status compiled = api_->constraints().compile(*prepared, {}); !compiled) return forward_error(compiled);
     return prepared;
   }));
   return job;

@@ -44,10 +44,10 @@ Status ByteBudget::take(ClientId client, std::size_t bytes, Growth growth) {
 // Under the mutex.
 tl::unexpected<Error> ByteBudget::refuse_all() {
   const Timestamp now = clock_.now();
-  if (warned_ == Timestamp{} || now - warned_ >= kBetweenWarnings) {
+  if (!option_.empty() && (warned_ == Timestamp{} || now - warned_ >= kBetweenWarnings)) {
     warned_ = now;
-    log_warning("requests are refused for lack of memory: {} bytes of --request-memory's {} are held by requests of {} clients",
-                held_bytes_, bytes_max_, of_client_.size());
+    log_warning("requests are refused for lack of memory: {} bytes of {}'s {} are held by requests of {} clients", held_bytes_, option_,
+                bytes_max_, of_client_.size());
   }
   return error("out_of_memory", "The memory for requests is used up; try again later.");
 }

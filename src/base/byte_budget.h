@@ -2,6 +2,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 
@@ -18,7 +20,8 @@ class ByteReservation;
 // Any thread.
 class ByteBudget {
  public:
-  explicit ByteBudget(std::size_t bytes_max) : bytes_max_(bytes_max) {}
+  // `option`: which the log names when all of it is held; empty: nothing is logged.
+  explicit ByteBudget(std::size_t bytes_max, std::string_view option = "--request-memory") : bytes_max_(bytes_max), option_(option) {}
   ByteBudget(const ByteBudget&) = delete;
   ByteBudget& operator=(const ByteBudget&) = delete;
 
@@ -38,6 +41,7 @@ class ByteBudget {
   [[nodiscard]] tl::unexpected<Error> refuse_all();
 
   const std::size_t bytes_max_;
+  const std::string option_;
   const SteadyClock clock_;
   mutable std::mutex mutex_;
   std::size_t held_bytes_ = 0;                           // guarded by mutex_

@@ -55,10 +55,11 @@ class ConstraintCompiler {
  public:
   virtual ~ConstraintCompiler() = default;
   // Blocks while it compiles, for a bounded time, in bounded memory. Errors "bad_constraint" (what is wrong with the text, and where),
-  // "unsupported_constraint" (what it asks for can't be kept, and is named), "constraint_too_costly".
-  // `end_tokens`: those of the model and of the adapter that answers.
+  // "unsupported_constraint" (what it asks for can't be kept, and is named), "constraint_too_costly",
+  // "constraints_busy" (there is no memory for it now). `end_tokens`: those of the model and of the adapter that answers. `client`: whose
+  // share of the memory it takes.
   [[nodiscard]] virtual Result<std::shared_ptr<const CompiledConstraint>> compile(const ConstraintSpec& spec,
-                                                                                  std::span<const TokenId> end_tokens) = 0;
+                                                                                  std::span<const TokenId> end_tokens, ClientId client) = 0;
   // The same at once; null where it has to be compiled first.
   [[nodiscard]] virtual std::shared_ptr<const CompiledConstraint> find(const ConstraintSpec& spec, std::span<const TokenId> end_tokens) = 0;
 };

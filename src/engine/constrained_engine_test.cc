@@ -145,13 +145,13 @@ TEST_P(ConstrainedAnswers, AreTheSameBitsWhenPreemptedWithinTheirForm) {
 // Masks that come after tokens were drawn without them: answers and those of the others are the same bits.
 TEST_P(ConstrainedAnswers, AreTheSameBitsWhenMasksComeLate) {
   TestEngine engine(setting());
-  const Counter& late_rows = engine.runtime().metrics().counter("slora_constraint_late_rows_total", "");
-  const auto request_of = [&](bool is_late) {
+  const Counter& suspended_rows = engine.runtime().metrics().counter("slora_constraint_suspended_rows_total", "");
+  const auto request_of = [&](bool is_suspended) {
     ConstraintScript script = script_of_length(9, {3, 20, 35, 36, 64, 77});
-    if (is_late) {
-      script.on_fill = [&late_rows](Tokens tokens) {
-        const std::uint64_t before = late_rows.value();
-        while (tokens.size() % 3 == 1 && late_rows.value() == before) std::this_thread::yield();
+    if (is_suspended) {
+      script.on_fill = [&suspended_rows](Tokens tokens) {
+        const std::uint64_t before = suspended_rows.value();
+        while (tokens.size() % 3 == 1 && suspended_rows.value() == before) std::this_thread::yield();
         return Status{};
       };
     }
@@ -166,10 +166,10 @@ TEST_P(ConstrainedAnswers, AreTheSameBitsWhenMasksComeLate) {
   const auto other = [&] { return engine.request("", {1, 2, 3}, 40); };
   const Stream plain = engine.wait(engine.submit(other()));
   const SequenceId id = engine.submit(other());
-  const std::uint64_t before = late_rows.value();
+  const std::uint64_t before = suspended_rows.value();
   expect_same(engine.wait(engine.submit(request_of(true))), expected, "late");
   expect_same(engine.wait(id), plain, "next to it");
-  EXPECT_GE(late_rows.value(), before + 3);
+  EXPECT_GE(suspended_rows.value(), before + 3);
 }
 
 TEST(ConstrainedEngine, EndsWithTheLastTokenOfACompleteForm) {

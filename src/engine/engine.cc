@@ -43,7 +43,8 @@ Status Engine::submit(GenerationRequest request) {
   std::shared_ptr<TokenMask> mask;
   if (request.constraint != nullptr) {
     loop_->masks().start();
-    mask = std::make_shared<TokenMask>(request.constraint->start(), (static_cast<std::size_t>(loop_->vocab_size()) + 31) / 32);
+    const std::size_t word_count = (static_cast<std::size_t>(loop_->vocab_size()) + 31) / 32;
+    mask = std::make_shared<TokenMask>(request.constraint->start(), word_count, request.client);
   }
   loop_->inbox().submit({std::move(request), std::move(*place), std::move(mask)});
   return {};

@@ -1,4 +1,4 @@
-// Sequences whose answers have a form: when their masks are computed, and how they go on when these come late.
+// Sequences whose answers have a form: when their masks are computed, and how they go on when these take longer than a step.
 #include <algorithm>
 #include <utility>
 
@@ -54,7 +54,7 @@ bool EngineLoop::try_resume(LiveSequence& sequence, Timestamp now) {
     case TokenMask::State::asked:
       if (!masks_.has_overrun(mask, now)) return false;
       fail_constrained(sequence,
-                       {"constraints_busy", "The forms of other answers take all threads that follow forms; try again later.", {}});
+                       {"constraints_busy", "Forms of other answers take all threads that may follow this one; try again later.", {}});
       return true;
     case TokenMask::State::computing:
       if (!masks_.has_overrun(mask, now)) return false;

@@ -39,8 +39,9 @@ EngineMetrics::EngineMetrics(MetricsRegistry& registry, const std::string& model
       prefix_evictions_(registry.counter("slora_prefix_evictions_total", "Cached prefix pages that left the pool.")),
       adapter_queries_(registry.counter("slora_adapter_queries_total", "Sequences with an adapter that were admitted.")),
       adapter_hits_(registry.counter("slora_adapter_hits_total", "Of these, those whose adapter was resident already.")),
-      late_masks_(registry.counter("slora_constraint_late_rows_total",
-                                   "Rows that drew no token, because which tokens the form of the answer allows was not known in time.")),
+      suspended_rows_(
+          registry.counter("slora_constraint_suspended_rows_total",
+                           "Rows that drew no token, because which tokens the form of the answer allows was not known in time.")),
       step_tokens_(registry.histogram("vllm:iteration_tokens_total", "Tokens of one step.", kTokenBounds, {{"model_name", model_name}})),
       step_seconds_(registry.histogram("slora_step_seconds", "Time of one step.", kSecondsBounds)),
       adapter_load_seconds_(

@@ -101,8 +101,8 @@ void EngineLoop::take_tokens(const StepSlot& slot) {
     if (live == live_.end()) continue;
     const auto row = static_cast<std::size_t>(span.output_row);
     live->second.note_collected();
-    if (live->second.take_late_mask()) {
-      metrics_.mask_was_late();
+    if (live->second.take_missing_mask()) {
+      metrics_.row_was_suspended();
       suspend(live->second);
       result_.rows[row] = {-1, RowOutcome::suspended};
       continue;

@@ -82,9 +82,9 @@ class LiveSequence {
   // Null if every token may come next.
   [[nodiscard]] const std::shared_ptr<TokenMask>& mask() const { return mask_; }
   // The mask had not come when the tokens of a step were drawn, so that none was drawn for this sequence.
-  void note_late_mask() { has_late_mask_ = true; }
+  void note_missing_mask() { lacks_mask_ = true; }
   // Whether that was so in the step that is being collected.
-  [[nodiscard]] bool take_late_mask() { return std::exchange(has_late_mask_, false); }
+  [[nodiscard]] bool take_missing_mask() { return std::exchange(lacks_mask_, false); }
 
   [[nodiscard]] bool wants_prompt_logprobs() const { return request_.sampling.prompt_logprob_count >= 0; }
   // What to look up in the logits of a position of the prompt: the token that follows it.
@@ -128,7 +128,7 @@ class LiveSequence {
   GenerationRequest request_;
   LiveLimits::Place place_;
   std::shared_ptr<TokenMask> mask_;
-  bool has_late_mask_ = false;
+  bool lacks_mask_ = false;
   Timestamp started_{};
   std::int32_t output_count_ = 0;
   std::int32_t pending_count_ = 0;  // rows of submitted steps whose results are not there

@@ -113,33 +113,52 @@ void MaskThreads::run(Worker& mine) {
   std::unique_lock lock(mutex_);
   mine.id = gettid();
   while (!mine.is_slow) {
-    has_work_.wait(lock, [&] { return is_stopping_ || first_ != nullptr; });
+    std::shared_ptr<TokenMask> mask;
+    has_work_.wait(lock, [&] { return is_stopping_ || (mask = take_next()) != nullptr; });
     if (is_stopping_) break;
-    compute_next(mine, lock);
+    compute(mine, std::move(mask), lock);
   }
   mine.has_ended = true;
+  has_work_.notify_one();  // its client may have masks that waited for it
 }
 
-// Requires: the lock is held, and one mask waits.
-void MaskThreads::compute_next(Worker& mine, std::unique_lock<std::mutex>& lock) {
-  std::shared_ptr<TokenMask> mask = std::exchange(first_, nullptr);
-  first_ = std::exchange(mask->next_, nullptr);
+// The first mask in the queue whose client has a thread left, or whose sequence has ended; null: there is none. Requires: the lock is held.
+std::shared_ptr<TokenMask> MaskThreads::take_next() {
+  const auto has_thread_left = [&](ClientId client) {
+    const auto is_of_client = [&](const auto& worker) { return worker->since != Timestamp{} && worker->client == client; };
+    return static_cast<std::size_t>(std::ranges::count_if(workers_, is_of_client)) < options_.thread_count;
+  };
+  TokenMask* before = nullptr;
+  for (std::shared_ptr<TokenMask>* link = &first_; *link != nullptr; before = link->get(), link = &before->next_) {
+    if (link->use_count() > 1 && !has_thread_left((*link)->client_)) continue;
+    std::shared_ptr<TokenMask> taken = std::move(*link);
+    *link = std::move(taken->next_);
+    if (last_ == taken.get()) last_ = before;
+    return taken;
+  }
+  return nullptr;
+}
+
+// Requires: the lock is held.
+void MaskThreads::compute(Worker& mine, std::shared_ptr<TokenMask> mask, std::unique_lock<std::mutex>& lock) {
   const TokenId token = std::exchange(mask->token_, -1);
   mine.since = mask->since_ = now();
+  mine.client = mask->client_;
   mask->state_.store(TokenMask::State::computing, std::memory_order_release);
   lock.unlock();
   const bool is_wanted = mask.use_count() > 1;  // else its sequence has ended
   const TokenMask::State state = is_wanted ? mask->computed(token, fill_seconds_) : TokenMask::State::unknown;
   lock.lock();
-  mine.since = {};
   mask->state_.store(state, std::memory_order_release);
   const bool wakes = std::exchange(mask->is_watched_, false);
   pending_count_.fetch_sub(1, std::memory_order_relaxed);
   is_done_.notify_all();
   lock.unlock();
   if (wakes) wake_();
-  mask.reset();  // may destroy the constraint, which takes time
+  mask.reset();  // may destroy the constraint, which takes time: `since` stands until then
   lock.lock();
+  mine.since = {};
+  is_done_.notify_all();
 }
 
 }  // namespace slora

@@ -19,13 +19,14 @@
 namespace slora {
 
 // Computes token masks while the model computes. A thread whose constraint takes long is replaced by another, and goes on at the lowest
-// priority until the call returns, so that one answer's form delays neither other masks nor the model. Owned by the engine's loop; the
-// public functions are called by its thread, except where they say so.
+// priority until the call returns, so that one answer's form delays neither other masks nor the model. No client has more threads than
+// there are when none is slow, its replaced ones included, so that one client's slow forms leave the threads to the others. Owned by the
+// engine's loop; the public functions are called by its thread, except where they say so.
 class MaskThreads {
  public:
   struct Options {
-    std::size_t thread_count = 2;
-    std::size_t slow_threads_max = 8;                 // that are replaced and have not returned yet; beyond, masks wait
+    std::size_t thread_count = 2;                     // and as many of one client at most
+    std::size_t slow_threads_max = 16;                // that are replaced and have not returned yet; beyond, masks wait
     Timestamp slow = std::chrono::milliseconds(100);  // when a thread is replaced
     Timestamp compute_time_max = std::chrono::seconds(2);
     Timestamp wait_time_max = std::chrono::seconds(10);  // for a thread
@@ -59,12 +60,14 @@ class MaskThreads {
     std::thread thread;
     pid_t id = 0;
     Timestamp since{};     // when it began to compute a mask; zero: it does not
+    ClientId client{};     // whose mask that is
     bool is_slow = false;  // it was replaced, and ends when its call has returned
     bool has_ended = false;
   };
 
   void run(Worker& mine);
-  void compute_next(Worker& mine, std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] std::shared_ptr<TokenMask> take_next();
+  void compute(Worker& mine, std::shared_ptr<TokenMask> mask, std::unique_lock<std::mutex>& lock);
   void add_worker();
 
   const Options options_;

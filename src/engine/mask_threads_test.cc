@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <latch>
 #include <semaphore>
 
 #include "base/caught.h"
@@ -12,6 +13,8 @@ namespace slora {
 namespace {
 
 using State = TokenMask::State;
+
+constexpr ClientId kOther{1}, kSlow{2}, kSlowToo{3}, kSlowAsWell{4};
 
 class MaskThreadsTest : public ::testing::Test {
  protected:
@@ -24,19 +27,20 @@ class MaskThreadsTest : public ::testing::Test {
     threads_->start();
     return *threads_;
   }
-  std::shared_ptr<TokenMask> mask(std::function<Status(std::span<const TokenId>)> on_fill = {}) {
+  std::shared_ptr<TokenMask> mask(std::function<Status(std::span<const TokenId>)> on_fill = {}, ClientId client = kOther) {
     const ScriptedConstraint form({.allowed = [](auto tokens) { return std::vector<TokenId>{static_cast<TokenId>(tokens.size()) + 40}; },
                                    .is_complete = [](auto tokens) { return tokens.size() >= 2; },
                                    .on_fill = std::move(on_fill)});
-    return std::make_shared<TokenMask>(form.start(), 3);
+    return std::make_shared<TokenMask>(form.start(), 3, client);
   }
   // Its fill() blocks until let_go().
-  std::shared_ptr<TokenMask> blocked_mask() {
-    return mask([this](auto) {
+  std::shared_ptr<TokenMask> blocked_mask(ClientId client = kSlow) {
+    const auto block = [this](auto) {
       blocked_.release();
       is_free_.wait(false);
       return Status{};
-    });
+    };
+    return mask(block, client);
   }
   void let_go() {
     is_free_ = true;
@@ -105,7 +109,8 @@ TEST_F(MaskThreadsTest, WakeWhoWatches) {
 
 TEST_F(MaskThreadsTest, ReplaceAThreadWhoseCallDoesNotReturn) {
   MaskThreads& threads = this->threads({.thread_count = 1, .slow_threads_max = 2});
-  const std::shared_ptr<TokenMask> first = blocked_mask(), second = blocked_mask(), third = blocked_mask(), other = mask();
+  const std::shared_ptr<TokenMask> first = blocked_mask(), second = blocked_mask(kSlowToo), third = blocked_mask(kSlowAsWell),
+                                   other = mask();
   for (const std::shared_ptr<TokenMask>& blocked : {first, second}) {
     threads.ask(blocked);
     blocked_.acquire();
@@ -126,6 +131,50 @@ TEST_F(MaskThreadsTest, ReplaceAThreadWhoseCallDoesNotReturn) {
   let_go();
   wait_for(threads, *other);
   EXPECT_TRUE(threads.wait_until_idle(std::chrono::seconds(60)));
+}
+
+TEST_F(MaskThreadsTest, LeaveThreadsToOthersWhenOneClientsCallsDoNotReturn) {
+  MaskThreads& threads = this->threads({.thread_count = 2, .slow_threads_max = 4});
+  std::vector<std::shared_ptr<TokenMask>> slow;
+  for (int i = 0; i < 8; ++i) threads.ask(slow.emplace_back(blocked_mask()));
+  const std::shared_ptr<TokenMask> other = mask();
+  threads.ask(other);
+  for (int i = 0; i < 2; ++i) blocked_.acquire();
+  threads.replace_slow_threads(after(std::chrono::milliseconds(200)));
+  const std::array<TokenMask*, 1> masks = {other.get()};
+  threads.wait(masks, std::chrono::minutes(1));
+  EXPECT_EQ(other->state(), State::known);
+  EXPECT_FALSE(blocked_.try_acquire()) << "a third call of that client";
+  let_go();
+  for (const std::shared_ptr<TokenMask>& mask : slow) wait_for(threads, *mask);
+  EXPECT_EQ(slow.back()->state(), State::known);
+}
+
+TEST_F(MaskThreadsTest, ReplaceAThreadThatDestroysAConstraintForLong) {
+  MaskThreads& threads = this->threads();
+  std::latch is_dropped(1);
+  {
+    const std::shared_ptr<void> blocks_when_destroyed(nullptr, [this](void*) {
+      blocked_.release();
+      is_free_.wait(false);
+    });
+    const std::shared_ptr<TokenMask> dropped = mask([this, &is_dropped, blocks_when_destroyed](auto) {
+      blocked_.release();
+      is_dropped.wait();
+      return Status{};
+    });
+    threads.ask(dropped);
+    blocked_.acquire();
+  }
+  is_dropped.count_down();
+  blocked_.acquire();
+  const std::shared_ptr<TokenMask> waiting = mask({}, kSlowToo);
+  threads.ask(waiting);
+  threads.replace_slow_threads(after(std::chrono::milliseconds(200)));
+  const std::array<TokenMask*, 1> masks = {waiting.get()};
+  threads.wait(masks, std::chrono::minutes(1));
+  EXPECT_EQ(waiting->state(), State::known);
+  EXPECT_FALSE(threads.wait_until_idle(std::chrono::milliseconds(1))) << "one still destroys";
 }
 
 TEST_F(MaskThreadsTest, SayWhichMasksHaveTakenTooLong) {

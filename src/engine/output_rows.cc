@@ -48,7 +48,7 @@ void OutputRows::take_masks(MaskThreads& threads) {
     if (mask.state() == TokenMask::State::known) {
       std::ranges::copy(mask.words(), sample_rows_.mask_of(masked.row).begin());
     } else {
-      masked.sequence->note_late_mask();
+      masked.sequence->note_missing_mask();
     }
   }
   samples_.masks = sample_rows_.batch().masks;

@@ -1,21 +1,14 @@
 #include "engine/token_mask.h"
 
 #include <algorithm>
-#include <ctime>
 
 #include "base/caught.h"
+#include "base/thread_time.h"
 
 namespace slora {
 namespace {
 
 constexpr Timestamp kQuickAccept = std::chrono::microseconds(200);
-
-// That this thread has computed: a thread that others keep from running is not slow.
-Timestamp thread_time() {
-  timespec now{};
-  (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return std::chrono::seconds(now.tv_sec) + Timestamp(now.tv_nsec);
-}
 
 }  // namespace
 

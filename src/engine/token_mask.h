@@ -27,8 +27,9 @@ class TokenMask {
     failed      // error() says why
   };
 
-  // `word_count`: of a bit for each token of the base's vocabulary.
-  TokenMask(std::unique_ptr<TokenConstraint> constraint, std::size_t word_count) : constraint_(std::move(constraint)), words_(word_count) {}
+  // `word_count`: of a bit for each token of the base's vocabulary. `client`: whose answer it is.
+  TokenMask(std::unique_ptr<TokenConstraint> constraint, std::size_t word_count, ClientId client)
+      : client_(client), constraint_(std::move(constraint)), words_(word_count) {}
 
   [[nodiscard]] std::size_t word_count() const { return words_.size(); }
   [[nodiscard]] State state() const { return state_.load(std::memory_order_acquire); }
@@ -50,6 +51,7 @@ class TokenMask {
   // `token`: one that was drawn, or -1.
   [[nodiscard]] State computed(TokenId token, Histogram& fill_seconds);
 
+  const ClientId client_;
   const std::unique_ptr<TokenConstraint> constraint_;
   std::vector<std::uint32_t> words_;
   Error error_;

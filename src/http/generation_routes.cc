@@ -29,6 +29,7 @@ struct GenerationRoutes::Preparation {
 namespace {
 
 constexpr std::size_t kAnswersWaitingMax = 4096;
+constexpr TurnPool::Limits kForms{.thread_count = 2, .waiting_max = 256, .waiting_of_client_max = 64};  // as many as compile at a time
 
 }  // namespace
 
@@ -40,7 +41,8 @@ GenerationRoutes::GenerationRoutes(Api& api, Api::Post post, TextPool& text_pool
                     std::function<void()> then) { api_.preparer().await_adapters(adapters, std::move(then)); },
              text_pool),
       formatting_{post_, [this](std::function<void()> job) { return formatting_pool_.try_run(std::move(job)); }},
-      formatting_pool_(1, kAnswersWaitingMax) {}
+      formatting_pool_(1, kAnswersWaitingMax),
+      constraint_pool_(kForms) {}
 
 void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange) {
   const auto refuse = [&](const char* code, const char* message) { exchange->respond(error_response({code, message, {}})); };
@@ -71,7 +73,8 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
     job->cancel();
   });
   // Everything that the way back needs is allocated here, so that only the preparing itself can fail on the worker.
-  const auto preparation = std::make_shared<Preparation>(Preparation{endpoint, request.client, job, exchange->take_body(), request.access, client_is_gone});
+  const auto preparation =
+      std::make_shared<Preparation>(Preparation{endpoint, request.client, job, exchange->take_body(), request.access, client_is_gone});
   const std::optional<float> timeout = peek_timeout(preparation->body.text);
   const auto start = [this, preparation] {
     // Its last reference must be released on this thread, whoever holds the rest.
@@ -128,7 +131,7 @@ void GenerationRoutes::compile_form(Preparation& preparation, std::function<void
     std::function<void()> job = [this, &preparation, back]() mutable {
       const Status compiled = run_caught([&]() -> Status {
         if (preparation.client_is_gone->load()) return error("cancelled", "The client has left.");
-        return api_.constraints().compile(*preparation.prepared);
+        return api_.constraints().compile(*preparation.prepared, preparation.client);
       });
       if (!compiled) preparation.prepared = tl::unexpected(compiled.error());
       post_(std::move(back));

@@ -8,10 +8,10 @@
 #include <unordered_set>
 
 #include "api/api.h"
+#include "base/turn_pool.h"
 #include "base/work_pool.h"
 #include "http/adapter_waits.h"
 #include "http/answer_writer.h"
-#include "http/constraint_pool.h"
 #include "http/text_pool.h"
 #include "http/types.h"
 
@@ -69,7 +69,7 @@ class GenerationRoutes {
   AdapterWaits waits_;
   const FormattingThread formatting_;
   WorkPool formatting_pool_;
-  ConstraintPool constraint_pool_;  // both last: their jobs use the members above
+  TurnPool constraint_pool_;  // waits for forms while other processes compile them. Both last: their jobs use the members above
 };
 
 }  // namespace slora

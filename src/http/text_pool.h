@@ -1,12 +1,10 @@
 #pragma once
 #include <cstddef>
 #include <functional>
-#include <memory>
-#include <thread>
-#include <vector>
+#include <utility>
 
 #include "base/ids.h"
-#include "base/turn_queue.h"
+#include "base/turn_pool.h"
 
 namespace slora {
 
@@ -20,21 +18,19 @@ class TextPool {
 
   // `thread_count`: for short bodies.
   explicit TextPool(std::size_t thread_count);
-  ~TextPool() { stop(); }
-  TextPool(const TextPool&) = delete;
-  TextPool& operator=(const TextPool&) = delete;
 
   // Queues `job`, which is about a body of this size. False when too much waits, or after stop().
-  [[nodiscard]] bool try_run(ClientId client, std::size_t body_bytes, std::function<void()> job);
+  [[nodiscard]] bool try_run(ClientId client, std::size_t body_bytes, std::function<void()> job) {
+    return (body_bytes <= kShortBytesMax ? short_ : long_).try_run(client, std::move(job));
+  }
   // Waits for the jobs that are running; queued ones are destroyed, without being run, on the calling thread.
-  void stop();
+  void stop() {
+    short_.stop();
+    long_.stop();
+  }
 
  private:
-  using Queue = TurnQueue<ClientId, std::function<void()>>;
-
-  Queue short_;
-  Queue long_;
-  std::vector<std::thread> threads_;
+  TurnPool short_, long_;
 };
 
 }  // namespace slora

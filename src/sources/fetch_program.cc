@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +15,8 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+
+#include "base/program.h"
 
 namespace slora {
 namespace {
@@ -44,48 +45,6 @@ struct Pipe {
     if (ends[1] >= 0) ::close(std::exchange(ends[1], -1));
   }
 };
-
-// What posix_spawn() needs. The server's own signals and descriptors are none of the program's business.
-class SpawnSetting {
- public:
-  SpawnSetting(const std::string& folder, int output) {
-    posix_spawn_file_actions_init(&actions_);
-    posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions_, output, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions_, output, STDERR_FILENO);
-    posix_spawn_file_actions_addclosefrom_np(&actions_, STDERR_FILENO + 1);
-    posix_spawn_file_actions_addchdir_np(&actions_, folder.c_str());
-    posix_spawnattr_init(&attributes_);
-    sigset_t none, defaults;
-    sigemptyset(&none);
-    sigemptyset(&defaults);
-    for (const int number : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) sigaddset(&defaults, number);
-    posix_spawnattr_setsigmask(&attributes_, &none);
-    posix_spawnattr_setsigdefault(&attributes_, &defaults);
-    posix_spawnattr_setpgroup(&attributes_, 0);
-    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  }
-  SpawnSetting(const SpawnSetting&) = delete;
-  SpawnSetting& operator=(const SpawnSetting&) = delete;
-  ~SpawnSetting() {
-    posix_spawn_file_actions_destroy(&actions_);
-    posix_spawnattr_destroy(&attributes_);
-  }
-
-  [[nodiscard]] const posix_spawn_file_actions_t* actions() const { return &actions_; }
-  [[nodiscard]] const posix_spawnattr_t* attributes() const { return &attributes_; }
-
- private:
-  posix_spawn_file_actions_t actions_;
-  posix_spawnattr_t attributes_;
-};
-
-std::vector<char*> pointers_to(std::vector<std::string>& texts) {
-  std::vector<char*> pointers;
-  for (std::string& text : texts) pointers.push_back(text.data());
-  pointers.push_back(nullptr);
-  return pointers;
-}
 
 // Takes what has come, and keeps its end.
 void read_output(int from, std::string& output) {
@@ -152,19 +111,16 @@ tl::unexpected<Error> too_large(const FetchLimits& limits) {
 }  // namespace
 
 Status run_fetch_program(const FetchCall& call, const FetchLimits& limits, const std::function<bool()>& is_stopped) {
-  std::vector<std::string> arguments = {call.program, call.name, call.revision, call.folder};
-  std::vector<std::string> environment = call.environment;
-  const std::vector<char*> argument_list = pointers_to(arguments), environment_list = pointers_to(environment);
   Pipe pipe;
   if (!pipe.open()) return error("E_FETCH", "no pipe can be made: {}", std::strerror(errno));
-  pid_t started = 0;
-  {
-    const SpawnSetting setting(call.folder, pipe.ends[1]);
-    const int failure = ::posix_spawn(&started, call.program.c_str(), setting.actions(), setting.attributes(), argument_list.data(),
-                                      environment_list.data());
-    if (failure != 0) return error("E_FETCH", "{} can't be started: {}", call.program, std::strerror(failure));
-  }
-  FetchProcess process(started);
+  const Result<pid_t> started = start_program({.program = call.program,
+                                               .arguments = {call.name, call.revision, call.folder},
+                                               .environment = call.environment,
+                                               .folder = call.folder,
+                                               .output = pipe.ends[1],
+                                               .errors = pipe.ends[1]});
+  if (!started) return error("E_FETCH", "{} can't be started: {}", call.program, started.error().message);
+  FetchProcess process(*started);
   process.limit_file_bytes(limits.bytes_max + 1);  // so that a file that is too large shows
   pipe.close_write_end();
 

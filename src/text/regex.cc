@@ -4,10 +4,10 @@
 #include <pcre2.h>
 
 #include <array>
-#include <ctime>
 #include <optional>
 #include <utility>
 
+#include "base/thread_time.h"
 #include "text/newer_characters.h"
 
 namespace slora {
@@ -38,12 +38,8 @@ class ProcessorTime {
   }
 
  private:
-  // Of this thread: it does not depend on how busy the machine is.
-  static std::int64_t now() {
-    timespec time{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-  }
+  // It does not depend on how busy the machine is.
+  static std::int64_t now() { return thread_time().count(); }
 
   const std::int64_t limit_;
   std::int64_t begin_ = 0;

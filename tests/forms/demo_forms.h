@@ -18,6 +18,8 @@ inline constexpr std::int32_t kDemoVocabulary = 1722;
 
 inline constexpr TokenId kDemoEnd = 1;
 
+inline constexpr ClientId kClient{1};
+
 inline ConstraintVocabulary demo_vocabulary(const Tokenizer& tokenizer) {
   ConstraintVocabulary vocabulary;
   for (TokenId token = 0; token < kDemoVocabulary; ++token) {

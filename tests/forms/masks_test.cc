@@ -155,8 +155,8 @@ TEST(FormMasks, AllowATokenExactlyIfSomeTextOfTheFormGoesOnWithIt) {
   ASSERT_GE(forms().size(), 40u);
   for (const Form& form : forms()) {
     const Oracle oracle(form.pattern);
-    const auto compiled =
-        demo_forms().compiler.compile({.kind = form.kind, .text = form.text, .any_whitespace = form.any_whitespace}, demo_forms().ends);
+    const auto compiled = demo_forms().compiler.compile({.kind = form.kind, .text = form.text, .any_whitespace = form.any_whitespace},
+                                                        demo_forms().ends, kClient);
     ASSERT_TRUE(compiled) << form.text << ": " << compiled.error().message;
     for (int seed = 0; seed < walks; ++seed) {
       std::mt19937 random(static_cast<unsigned>(seed));
@@ -182,7 +182,7 @@ TEST(FormMasks, AllowATokenExactlyIfSomeTextOfTheFormGoesOnWithIt) {
 }
 
 TEST(FormMasks, TokensThatDoNotFitAreRefusedAndChangeNothing) {
-  const auto compiled = demo_forms().compiler.compile({.kind = ConstraintKind::regex, .text = "a+"}, demo_forms().ends);
+  const auto compiled = demo_forms().compiler.compile({.kind = ConstraintKind::regex, .text = "a+"}, demo_forms().ends, kClient);
   ASSERT_TRUE(compiled);
   const std::unique_ptr<TokenConstraint> constraint = (*compiled)->start();
   for (const TokenId wrong : {demo_forms().ends.front(), TokenId{-1}, kDemoVocabulary, TokenId{1 << 30}})
@@ -196,7 +196,7 @@ TEST(FormMasks, TokensThatDoNotFitAreRefusedAndChangeNothing) {
 }
 
 TEST(FormMasks, WordsAboveTheVocabularyAreCleared) {
-  const auto compiled = demo_forms().compiler.compile({.kind = ConstraintKind::regex, .text = ".*"}, demo_forms().ends);
+  const auto compiled = demo_forms().compiler.compile({.kind = ConstraintKind::regex, .text = ".*"}, demo_forms().ends, kClient);
   ASSERT_TRUE(compiled);
   std::vector<std::uint32_t> mask(demo_mask().size() + 3, ~0U);
   ASSERT_TRUE((*compiled)->start()->fill(mask));
@@ -207,7 +207,7 @@ TEST(FormMasks, EndTokensAreThoseOfWhoeverAnswers) {
   // One that is a text of the vocabulary, and one that only an adapter has.
   const TokenId a = *demo_forms().tokenizer->token_id("a");
   const auto compiled =
-      demo_forms().compiler.compile({.kind = ConstraintKind::regex, .text = "ba?"}, std::vector<TokenId>{a, kDemoVocabulary});
+      demo_forms().compiler.compile({.kind = ConstraintKind::regex, .text = "ba?"}, std::vector<TokenId>{a, kDemoVocabulary}, kClient);
   ASSERT_TRUE(compiled);
   const std::unique_ptr<TokenConstraint> constraint = (*compiled)->start();
   ASSERT_TRUE(constraint->accept(*demo_forms().tokenizer->token_id("b")));

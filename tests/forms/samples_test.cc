@@ -169,7 +169,8 @@ TEST(FormSamples, AreValid) {
   ASSERT_GE(schemas.size(), 60u);
   std::size_t ended = 0;
   for (const Json& schema : schemas) {
-    const auto form = demo_forms().compiler.compile({.kind = ConstraintKind::json_schema, .text = schema.dump()}, demo_forms().ends);
+    const auto form =
+        demo_forms().compiler.compile({.kind = ConstraintKind::json_schema, .text = schema.dump()}, demo_forms().ends, kClient);
     ASSERT_TRUE(form) << schema.dump() << ": " << form.error().message;
     std::mt19937 random(1);
     for (int i = 0; i < samples; ++i) {

@@ -108,6 +108,8 @@ TEST(RegexCheck, RefusesWhatTakesTooLongOrMeansSomethingElse) {
       {"(a)\\1", "the escape \\1"},
       {"a\\b", "the escape \\b"},
       {"\\p{L}", "the escape \\p"},
+      {"\\ud83d\\ude00", "the escape \\ud83d is half of a character"},
+      {"[a\\uDFFF]", "the escape \\uDFFF is half of a character"},
       {"a^b", "'^' is served only at the very beginning"},
       {"a$|b", "'$' is served only at the very end"},
       {nested(70, "(", "a", ")"), "groups in each other"},
@@ -144,6 +146,8 @@ TEST(GrammarCheck, RefusesWhatTakesTooLongOrIsNone) {
       {R"(other ::= "a")", "expected a rule named root"},
       {R"(root ::= ("a")", "'(' without ')'"},
       {R"(root ::= "a)", "without its end"},
+      {R"(root ::= "\ud83d\ude00")", "line 1: the escape \\ud83d is half of a character"},
+      {"root ::= \"a\"\n | [\\uD800]", "line 2: the escape \\uD800"},
       {"root ::= \"a\"\nroot ::= \"b\"", "line 2: a second rule"},
   };
   for (const auto& [grammar, message] : cases) EXPECT_THAT(verdict(ConstraintKind::grammar, grammar), HasSubstr(message)) << grammar;
@@ -175,9 +179,30 @@ TEST(TagCheck, ChecksWhatStandsInTags) {
       {R"({"format":{"type":"dispatch"}})", "expected a type of"},
       {R"({"format":{}})", "expected an object with a \"type\""},
       {R"({"structures":[{"begin":"a","end":"b","schema":{"if":{}}}],"triggers":["a"]})", "the keyword \"if\""},
+      {R"({"structures":[{"begin":"a","end":"b","schema":{}}]})", "triggers: expected a list"},
+      {R"({"structures":[{"begin":"a","end":"b","schema":{}}],"triggers":[""]})", "triggers: expected a list"},
+      {R"({"structures":[],"triggers":["a"]})", "structures: expected a list of at least one"},
+      {R"({"structures":[{"end":"b","schema":{}}],"triggers":["a"]})", "structures[0].begin: expected a text, found null"},
+      {R"({"structures":[{"begin":"a","end":1,"schema":{}}],"triggers":["a"]})", "structures[0].end: expected a text, found 1"},
+      {R"({"structures":[{"begin":"a","schema":{},"end":""},{"begin":"b","end":"","schema":{}}],"triggers":["a"]})",
+       "structures[1].begin: expected a text that begins with exactly one of the triggers"},
       {"{}", "expected \"format\""},
   };
   for (const auto& [text, message] : cases) EXPECT_THAT(verdict(ConstraintKind::structural_tag, text), HasSubstr(message)) << text;
+}
+
+TEST(TagCheck, OlderTagsBecomeTriggeredOnes) {
+  const char* older =
+      R"({"type":"structural_tag","structures":[{"begin":"<f=a>","schema":"{\"type\":\"null\"}","end":"</f>"}],"triggers":["<f="]})";
+  const Result<ConstraintSpec> tag = checked(ConstraintKind::structural_tag, older);
+  ASSERT_TRUE(tag) << tag.error().message;
+  const Json format = Json::parse(tag->text)["format"];
+  EXPECT_EQ(format["type"], "triggered_tags");
+  EXPECT_EQ(format["triggers"], Json::parse(R"(["<f="])"));
+  ASSERT_EQ(format["tags"].size(), 1u);
+  EXPECT_EQ(format["tags"][0]["begin"], "<f=a>");
+  EXPECT_EQ(format["tags"][0]["end"], "</f>");
+  EXPECT_EQ(format["tags"][0]["content"]["json_schema"], Json::parse(R"({"type":"null"})"));
 }
 
 TEST(CheckConstraint, RefusesTextsThatAreTooLong) {

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <cstdint>
 #include <map>
+#include <system_error>
 #include <vector>
 
 #include "constraint/checks/regex_check.h"
@@ -102,7 +104,12 @@ class GrammarReader {
   Status take_quoted(char end) {
     const std::size_t begin = at_++;
     for (; at_ < text_.size() && text_[at_] != end; ++at_) {
-      if (text_[at_] == '\\') ++at_;
+      if (text_[at_] == '\\') {
+        ++at_;
+        if (is_surrogate(escaped_code()))
+          return refuse("unsupported_constraint", "the escape \\{} is half of a character; write the character itself",
+                        text_.substr(at_, 5));
+      }
       if (at_ < text_.size() && text_[at_] == '\n') break;
     }
     if (at_ >= text_.size() || text_[at_] != end) {
@@ -112,6 +119,15 @@ class GrammarReader {
     ++at_;
     last_ = {1, reference_count()};
     return {};
+  }
+
+  // The code of an escape with a number in hexadecimal digits, after its backslash; 0: it has none.
+  [[nodiscard]] std::uint32_t escaped_code() const {
+    const std::size_t digits = text_.substr(at_).starts_with('u') ? 4 : text_.substr(at_).starts_with('U') ? 8 : 0;
+    std::uint32_t code = 0;
+    const std::string_view number = text_.substr(std::min(at_ + 1, text_.size()), digits);
+    const auto [after, failure] = std::from_chars(number.data(), number.data() + number.size(), code, 16);
+    return failure == std::errc() && digits > 0 && after == number.data() + digits ? code : 0;
   }
 
   Status take_name() {

@@ -132,8 +132,11 @@ class RegexReader {
       const std::string_view hex = text_.substr(at_ + 1, digits);
       if (hex.size() != digits || hex.find_first_not_of("0123456789abcdefABCDEF") != std::string_view::npos)
         return refuse("bad_constraint", "expected {} hexadecimal digits after \\{}", digits, c);
+      const auto code = static_cast<std::uint32_t>(std::stoul(std::string(hex), nullptr, 16));
+      if (is_surrogate(code))
+        return refuse("unsupported_constraint", "the escape \\u{} is half of a character; write the character itself", hex);
       at_ += 1 + digits;
-      return std::optional<std::uint32_t>(static_cast<std::uint32_t>(std::stoul(std::string(hex), nullptr, 16)));
+      return std::optional<std::uint32_t>(code);
     }
     if (const std::size_t control = kControls.find(c); control != std::string_view::npos) {
       ++at_;

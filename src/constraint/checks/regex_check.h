@@ -19,6 +19,9 @@ inline constexpr std::int64_t kCountMax = 4096;        // of one counted repetit
 inline constexpr std::int64_t kNestedCountMax = 1024;  // of counted repetitions within each other, multiplied
 inline constexpr int kGroupDepthMax = 64;
 
+// Whether it is half of a character in UTF-16, which no text in UTF-8 has.
+constexpr bool is_surrogate(std::uint32_t code) { return code >= 0xd800 && code < 0xe000; }
+
 // Refuses what is not a regular expression ("bad_constraint"), and what the library would ignore, read otherwise, or take too long for
 // ("unsupported_constraint"): look-around, back references, anchors inside, flags, counts that are too large. `place` stands before the
 // message.

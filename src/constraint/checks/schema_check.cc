@@ -3,16 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <vector>
 
+#include "constraint/checks/format_patterns.h"
 #include "constraint/checks/optional_groups.h"
 #include "constraint/checks/regex_check.h"
+#include "constraint/checks/schema_links.h"
 
 namespace slora {
 namespace {
@@ -24,26 +23,6 @@ const Names kAnnotations = {"title",     "description",     "default",         "
                             "enumNames", "contentEncoding", "contentMediaType"};
 const Names kDefinitions = {"$defs", "definitions"};
 const Names kTypes = {"string", "integer", "number", "boolean", "null", "array", "object"};
-const Names kFormats = {"email",    "date", "time", "date-time",     "duration",     "ipv4",         "ipv6",
-                        "hostname", "uuid", "uri",  "uri-reference", "uri-template", "json-pointer", "relative-json-pointer"};
-constexpr std::string_view kDate =
-    "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
-    "|02-(0[1-9]|1[0-9]|2[0-8]))";
-constexpr std::string_view kTime = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])";
-constexpr std::string_view kLabel = "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
-
-// Formats of which the library allows values that do not exist, such as February 31, as patterns of values that do: not of all, as February
-// 29 is left out. Empty: the library's own.
-std::string pattern_of_format(std::string_view format) {
-  constexpr std::string_view byte = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
-  if (format == "date") return fmt::format("^{}$", kDate);
-  if (format == "time") return fmt::format("^{}$", kTime);
-  if (format == "date-time") return fmt::format("^{}T{}$", kDate, kTime);
-  if (format == "ipv4") return fmt::format("^{0}\\.{0}\\.{0}\\.{0}$", byte);
-  if (format == "hostname") return fmt::format("^{0}(\\.{0}){{0,2}}$", kLabel);
-  return {};
-}
-
 const Names kStringKeys = {"minLength", "maxLength", "pattern", "format"};
 const Names kNumberKeys = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"};
 const Names kArrayKeys = {"items", "prefixItems", "minItems", "maxItems"};
@@ -102,16 +81,7 @@ class SchemaWalker {
 
   Result<Json> walk_root(Json schema) {
     if (Status walked = walk(schema, "#"); !walked) return forward_error(walked);
-    for (const auto& [place, target] : references_) {
-      if (!links_.contains(target)) {
-        return error("unsupported_constraint",
-                     "The schema at {}/$ref: expected \"#\" or the place of a schema within this one, such as \"#/$defs/name\", found {}",
-                     place, quote(target));
-      }
-    }
-    if (const std::string* place = place_in_cycle()) {
-      return error("bad_constraint", "The schema at {} refers to itself, with nothing between", *place);
-    }
+    if (Status linked = links_.check(); !linked) return forward_error(linked);
     return schema;
   }
 
@@ -124,7 +94,7 @@ class SchemaWalker {
 
   Status walk(Json& schema, const std::string& place) {
     if (Status counted = count(place); !counted) return counted;
-    std::vector<std::string>& links = links_[place];
+    links_.add_schema(place);
     if (schema.is_boolean()) {
       if (!schema.get<bool>()) return error("unsupported_constraint", "The schema at {}: false allows nothing", place);
       schema = Json::object();
@@ -136,7 +106,7 @@ class SchemaWalker {
       if (Status walked = walk_map(schema, key, place); !walked) return walked;
     }
     for (const char* key : {"$ref", "const", "enum", "anyOf", "oneOf", "allOf"}) {
-      if (schema.contains(key)) return walk_whole(schema, key, place, links);
+      if (schema.contains(key)) return walk_whole(schema, key, place);
     }
     return walk_typed(schema, place);
   }
@@ -167,7 +137,7 @@ class SchemaWalker {
   }
 
   // Schemas of which one keyword says all.
-  Status walk_whole(Json& schema, const std::string& key, const std::string& place, std::vector<std::string>& links) {
+  Status walk_whole(Json& schema, const std::string& key, const std::string& place) {
     const bool is_value = key == "const" || key == "enum";
     Names allowed = {key};
     if (is_value) allowed.push_back("type");
@@ -175,8 +145,7 @@ class SchemaWalker {
     Json& value = schema[key];
     if (key == "$ref") {
       if (!value.is_string()) return wrong(below(place, key), "a string", value);
-      references_.emplace_back(place, value.get<std::string>());
-      links.push_back(value.get<std::string>());
+      links_.add_reference(place, value.get<std::string>());
       return {};
     }
     if (key == "const") return check_value(schema, value, below(place, key), place);
@@ -189,7 +158,7 @@ class SchemaWalker {
         if (Status fits = check_value(schema, value[i], item, place); !fits) return fits;
         continue;
       }
-      links_[place].push_back(item);
+      links_.add_alternative(place, item);
       if (Status walked = walk(value[i], item); !walked) return walked;
     }
     return {};
@@ -263,9 +232,9 @@ class SchemaWalker {
     if (schema.contains("format") && has_length) return unsupported(place, "format", "together with minLength or maxLength");
     if (schema.contains("format")) {
       const Json& format = schema["format"];
-      if (!format.is_string() || !is_one_of(format.get_ref<const std::string&>(), kFormats))
+      if (!format.is_string() || std::ranges::find(known_formats(), format.get_ref<const std::string&>()) == known_formats().end())
         return error("unsupported_constraint", "The schema at {}: expected one of {}, found {}", below(place, "format"),
-                     fmt::join(kFormats, ", "), shown(format));
+                     fmt::join(known_formats(), ", "), shown(format));
       if (std::string pattern = pattern_of_format(format.get_ref<const std::string&>()); !pattern.empty()) {
         schema.erase("format");
         schema["pattern"] = std::move(pattern);
@@ -394,32 +363,9 @@ class SchemaWalker {
     return {};
   }
 
-  // A place that leads to itself by references and alternatives alone; null: there is none.
-  const std::string* place_in_cycle() const {
-    std::map<std::string_view, std::size_t> waiting;  // how many lead there
-    for (const auto& [place, targets] : links_) {
-      waiting.try_emplace(place, 0);
-      for (const std::string& target : targets) ++waiting[target];
-    }
-    std::vector<std::string_view> free;
-    for (const auto& [place, count] : waiting) {
-      if (count == 0) free.push_back(place);
-    }
-    while (!free.empty()) {
-      const std::string_view place = free.back();
-      free.pop_back();
-      waiting.erase(place);
-      for (const std::string& target : links_.find(std::string(place))->second) {
-        if (--waiting[target] == 0) free.push_back(target);
-      }
-    }
-    return waiting.empty() ? nullptr : &links_.find(std::string(waiting.begin()->first))->first;
-  }
-
   const OtherProperties other_properties_;
   std::size_t place_bytes_ = 0;
-  std::map<std::string, std::vector<std::string>> links_;        // from each schema to those that it may be instead
-  std::vector<std::pair<std::string, std::string>> references_;  // from where, to where
+  SchemaLinks links_;
 };
 
 }  // namespace

@@ -55,25 +55,43 @@ class TagWalker {
 
   Status walk_root(Json& tag) {
     if (!tag.is_object()) return error("bad_constraint", "The structural tag: expected an object, found {}", type_name(tag));
-    if (const auto structures = tag.find("structures"); structures != tag.end()) return walk_structures(*structures);
+    if (tag.contains("structures")) {
+      if (Status rewritten = rewrite_structures(tag); !rewritten) return rewritten;
+    }
     const auto format = tag.find("format");
     if (format == tag.end()) return error("bad_constraint", "The structural tag: expected \"format\", or \"structures\" and \"triggers\"");
     return walk(*format, "format");
   }
 
  private:
-  Status walk_structures(Json& structures) {
-    if (!structures.is_array() || structures.empty())
-      return error("bad_constraint", "The structural tag: structures: expected a list, found {}", shown(structures));
-    for (Json& structure : structures) {
-      if (!structure.is_object() || !structure.contains("schema"))
-        return error("bad_constraint", "The structural tag: structures: expected objects with begin, schema and end, found {}",
-                     shown(structure));
-      Json& schema = structure["schema"];
-      if (Status walked = walk_schema(schema, "structures"); !walked) return walked;
-      // As text: the library takes it so.
-      if (!schema.is_string()) schema = schema.dump();
+  // From the older form, a list of structures and what they are triggered by, which the library itself does not read.
+  static Status rewrite_structures(Json& tag) {
+    const auto wrong = [](std::string_view place, std::string_view expected, const Json& found) {
+      return error("bad_constraint", "The structural tag: {}: expected {}, found {}", place, expected, shown(found));
+    };
+    const Json& structures = tag["structures"];
+    if (!structures.is_array() || structures.empty()) return wrong("structures", "a list of at least one", structures);
+    const Json triggers = tag.value("triggers", Json());
+    const auto is_text = [](const Json& text) { return text.is_string() && !text.get_ref<const std::string&>().empty(); };
+    if (!triggers.is_array() || triggers.empty() || !std::ranges::all_of(triggers, is_text))
+      return wrong("triggers", "a list of texts that are not empty", triggers);
+    Json tags = Json::array();
+    for (std::size_t i = 0; i < structures.size(); ++i) {
+      const Json& structure = structures[i];
+      const std::string place = fmt::format("structures[{}]", i);
+      if (!structure.is_object() || !structure.contains("schema")) return wrong(place, "an object with begin, schema and end", structure);
+      const Json begin = structure.value("begin", Json()), end = structure.value("end", Json());
+      if (!begin.is_string()) return wrong(place + ".begin", "a text", begin);
+      if (!end.is_string()) return wrong(place + ".end", "a text", end);
+      const auto starts = [&](const Json& trigger) {
+        return begin.get_ref<const std::string&>().starts_with(trigger.get_ref<const std::string&>());
+      };
+      if (std::ranges::count_if(triggers, starts) != 1)
+        return wrong(place + ".begin", "a text that begins with exactly one of the triggers", begin);
+      Json content = {{"type", "json_schema"}, {"json_schema", structure["schema"]}};
+      tags.push_back({{"type", "tag"}, {"begin", begin}, {"content", std::move(content)}, {"end", end}});
     }
+    tag = {{"type", "structural_tag"}, {"format", {{"type", "triggered_tags"}, {"triggers", triggers}, {"tags", std::move(tags)}}}};
     return {};
   }
 

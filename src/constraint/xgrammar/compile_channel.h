@@ -9,7 +9,7 @@ namespace slora {
 
 // Messages between the server and the process that compiles, over a stream socket: the length in eight bytes, then as many bytes. One
 // thread on each side at a time. The socket belongs to the caller.
-inline constexpr std::size_t kMessageBytesMax = std::size_t{256} << 20;
+inline constexpr std::size_t kMessageBytesMax = std::size_t{64} << 20;
 
 using ChannelDeadline = std::optional<std::chrono::steady_clock::time_point>;  // none: never
 

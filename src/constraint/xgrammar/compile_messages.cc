@@ -88,18 +88,20 @@ Result<ConstraintSpec> spec_of(std::string_view message) {
   return spec;
 }
 
-std::string message_of(const Result<std::string>& compiled) {
+std::string message_of(const Result<SerialisedForm>& compiled) {
   std::string out;
   append_text(out, compiled ? "" : compiled.error().code);
-  append_text(out, compiled ? *compiled : compiled.error().message);
+  append_text(out, compiled ? compiled->text : compiled.error().message);
+  append_number(out, compiled ? compiled->bytes : 0);
   return out;
 }
 
-Result<std::string> compiled_of(std::string_view message) {
+Result<SerialisedForm> compiled_of(std::string_view message) {
   MessageReader reader(message);
   std::string code, text;
-  if (!reader.read(code) || !reader.read(text)) return broken();
-  if (code.empty()) return text;
+  std::uint64_t bytes = 0;
+  if (!reader.read(code) || !reader.read(text) || !reader.read(bytes)) return broken();
+  if (code.empty()) return SerialisedForm{std::move(text), bytes};
   return tl::unexpected<Error>(Error{std::move(code), std::move(text), {}});
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -14,8 +15,14 @@ namespace slora {
 [[nodiscard]] std::string message_of(const ConstraintSpec& spec);
 [[nodiscard]] Result<ConstraintSpec> spec_of(std::string_view message);
 
-// The serialised form, or why there is none.
-[[nodiscard]] std::string message_of(const Result<std::string>& compiled);
-[[nodiscard]] Result<std::string> compiled_of(std::string_view message);
+// A form that was compiled, as the library serialises it.
+struct SerialisedForm {
+  std::string text;
+  std::size_t bytes = 0;  // of memory that it holds when it is read
+};
+
+// The form, or why there is none.
+[[nodiscard]] std::string message_of(const Result<SerialisedForm>& compiled);
+[[nodiscard]] Result<SerialisedForm> compiled_of(std::string_view message);
 
 }  // namespace slora

@@ -1,9 +1,7 @@
 #include "constraint/xgrammar/compile_worker.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,8 +12,8 @@
 #include <system_error>
 #include <vector>
 
+#include "base/program.h"
 #include "constraint/xgrammar/compile_channel.h"
-#include "constraint/xgrammar/compile_messages.h"
 
 namespace slora {
 namespace {
@@ -25,36 +23,6 @@ constexpr std::chrono::seconds kStartPatience{20};
 
 tl::unexpected<Error> unavailable(std::string_view what, std::string_view why) {
   return error("constraint_unavailable", "Structured output is not available: {}: {}", what, why);
-}
-
-// Starts the program with this socket as its input and nothing else of this process's: its sockets must not outlive it there.
-std::optional<pid_t> spawn(const std::filesystem::path& program, int socket) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawnattr_init(&attributes);
-  posix_spawn_file_actions_adddup2(&actions, socket, STDIN_FILENO);
-  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setpgroup(&attributes, 0);  // so that it and its children can be ended together, and by nobody's Ctrl-C
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-
-  std::string name = program.string();
-  char* arguments[] = {name.data(), nullptr};
-  char* environment[] = {nullptr};
-  pid_t process = 0;
-  const int failure = posix_spawn(&process, name.c_str(), &actions, &attributes, arguments, environment);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  if (failure == 0) return process;
-  errno = failure;
-  return std::nullopt;
 }
 
 }  // namespace
@@ -81,12 +49,11 @@ Result<std::filesystem::path> find_forms_program() {
 Result<std::unique_ptr<CompileWorker>> CompileWorker::start(const std::filesystem::path& program, std::string_view vocabulary) {
   int sockets[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) return unavailable("a socket", std::strerror(errno));
-  const std::optional<pid_t> process = spawn(program, sockets[1]);
-  const int failure = errno;
+  const Result<pid_t> process = start_program({.program = program.string(), .arguments = {}, .input = sockets[1]});
   close(sockets[1]);
   if (!process) {
     close(sockets[0]);
-    return unavailable(program.filename().string(), std::strerror(failure));
+    return unavailable(program.filename().string(), process.error().message);
   }
   auto worker = std::make_unique<CompileWorker>(*process, sockets[0]);
   if (!send_message(worker->socket_, vocabulary, std::chrono::steady_clock::now() + kStartPatience))
@@ -101,13 +68,12 @@ CompileWorker::~CompileWorker() {
   }
 }
 
-bool CompileWorker::is_alive() const {
-  char byte = 0;
-  const ssize_t peeked = recv(socket_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return peeked < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+bool CompileWorker::is_running() const {
+  siginfo_t changed{};
+  return waitid(P_PID, static_cast<id_t>(process_), &changed, WEXITED | WSTOPPED | WNOHANG | WNOWAIT) == 0 && changed.si_pid == 0;
 }
 
-Result<std::string> CompileWorker::compile(const ConstraintSpec& spec, std::chrono::milliseconds patience) {
+Result<SerialisedForm> CompileWorker::compile(const ConstraintSpec& spec, std::chrono::milliseconds patience) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
   std::optional<std::string> answer;
   if (send_message(socket_, message_of(spec), deadline)) answer = receive_message(socket_, deadline);
@@ -115,7 +81,7 @@ Result<std::string> CompileWorker::compile(const ConstraintSpec& spec, std::chro
   is_usable_ = false;
   if (std::chrono::steady_clock::now() >= deadline)
     return error("constraint_queue_full", "The form could not be compiled in time; try again soon");
-  return error("constraint_too_costly", "Compiling the form ended the process that does it");
+  return error("constraint_unavailable", "The process that compiles forms has ended; try again");
 }
 
 }  // namespace slora

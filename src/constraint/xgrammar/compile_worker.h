@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "constraint/constraint.h"
+#include "constraint/xgrammar/compile_messages.h"
 
 namespace slora {
 
@@ -26,12 +27,13 @@ class CompileWorker {
   CompileWorker(const CompileWorker&) = delete;
   CompileWorker& operator=(const CompileWorker&) = delete;
 
-  // The form as the library serialises it. Blocks until then, at most for `patience`. Errors: the library's, and "constraint_too_costly".
-  [[nodiscard]] Result<std::string> compile(const ConstraintSpec& spec, std::chrono::milliseconds patience);
+  // The form as the library serialises it. Blocks until then, at most for `patience`. Errors: the library's; "constraint_too_costly";
+  // "constraint_queue_full", it took longer; "constraint_unavailable", the process has ended, which no form makes it do.
+  [[nodiscard]] Result<SerialisedForm> compile(const ConstraintSpec& spec, std::chrono::milliseconds patience);
   // Whether it answered until now: if not, another must be started.
   [[nodiscard]] bool is_usable() const { return is_usable_; }
-  // Whether the process runs, as far as it can be told without asking it.
-  [[nodiscard]] bool is_alive() const;
+  // Whether the process has neither ended nor been stopped.
+  [[nodiscard]] bool is_running() const;
   [[nodiscard]] pid_t process() const { return process_; }
 
  private:

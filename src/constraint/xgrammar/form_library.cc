@@ -42,6 +42,10 @@ std::string text_of_message(std::string_view message) {
     const std::size_t colon = message.find(": ", at);
     if (colon != std::string_view::npos) message.remove_prefix(colon + 2);
   }
+  // Of its checks only what they say, not the condition that does not hold.
+  constexpr std::string_view condition_end = ") is false: ";
+  if (message.starts_with("Check failed: (") && message.find(condition_end) != std::string_view::npos)
+    message.remove_prefix(message.find(condition_end) + condition_end.size());
   return std::string(message.substr(0, 500));
 }
 

@@ -22,7 +22,7 @@ enum class KnownTexts : std::uint8_t { without_marks, all };
 // it says on stderr. Error "bad_constraint". Throws nothing but std::bad_alloc.
 [[nodiscard]] Result<xgrammar::CompiledGrammar> compile_form(const ConstraintSpec& spec, const xgrammar::TokenizerInfo& tokenizer);
 
-// A message of the library without the time and the place in its sources, where it begins with them.
+// What a message of the library says, without the time, the place in its sources and the condition of a check that it begins with.
 [[nodiscard]] std::string text_of_message(std::string_view message);
 
 }  // namespace slora

@@ -1,25 +1,19 @@
 #include "constraint/xgrammar/grammar_constraint.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <array>
 #include <new>
 #include <utility>
 
+#include "base/thread_time.h"
+
 namespace slora {
 namespace {
-
-std::chrono::nanoseconds thread_time() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
-}
 
 // Calls the library, and refuses to go on when that took too long. Its exceptions end here.
 template <class Work>
 Status run_within(const MatchLimits& limits, Work&& work) {
-  const std::chrono::nanoseconds begin = thread_time();
+  const Timestamp begin = thread_time();
   try {
     if (Status done = work(); !done) return done;
   } catch (const std::bad_alloc&) {
@@ -49,12 +43,13 @@ void clear_bit(std::span<std::uint32_t> words, TokenId token) {
 }  // namespace
 
 std::unique_ptr<TokenConstraint> CompiledGrammarConstraint::start() const {
-  return std::make_unique<GrammarConstraint>(grammar_, end_tokens_, limits_);
+  return std::make_unique<GrammarConstraint>(form_, end_tokens_, limits_);
 }
 
-GrammarConstraint::GrammarConstraint(const xgrammar::CompiledGrammar& grammar, std::vector<TokenId> end_tokens, MatchLimits limits)
-    : matcher_(grammar),
-      tokenizer_(grammar.GetTokenizerInfo()),
+GrammarConstraint::GrammarConstraint(std::shared_ptr<const CompiledForm> form, std::vector<TokenId> end_tokens, MatchLimits limits)
+    : form_(std::move(form)),
+      matcher_(form_->grammar),
+      tokenizer_(form_->grammar.GetTokenizerInfo()),
       end_tokens_(std::move(end_tokens)),
       limits_(limits),
       vocabulary_size_(tokenizer_.GetVocabSize()),

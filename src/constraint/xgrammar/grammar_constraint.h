@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "constraint/constraint.h"
+#include "constraint/xgrammar/form_cache.h"
 #include "constraint/xgrammar/utf8_reader.h"
 
 namespace slora {
@@ -21,13 +22,13 @@ struct MatchLimits {
 // A form with the end tokens of whoever answers. Const; any thread.
 class CompiledGrammarConstraint final : public CompiledConstraint {
  public:
-  CompiledGrammarConstraint(xgrammar::CompiledGrammar grammar, std::span<const TokenId> end_tokens, MatchLimits limits)
-      : grammar_(std::move(grammar)), end_tokens_(end_tokens.begin(), end_tokens.end()), limits_(limits) {}
+  CompiledGrammarConstraint(std::shared_ptr<const CompiledForm> form, std::span<const TokenId> end_tokens, MatchLimits limits)
+      : form_(std::move(form)), end_tokens_(end_tokens.begin(), end_tokens.end()), limits_(limits) {}
 
   [[nodiscard]] std::unique_ptr<TokenConstraint> start() const override;
 
  private:
-  const xgrammar::CompiledGrammar grammar_;
+  const std::shared_ptr<const CompiledForm> form_;
   const std::vector<TokenId> end_tokens_;
   const MatchLimits limits_;
 };
@@ -35,7 +36,7 @@ class CompiledGrammarConstraint final : public CompiledConstraint {
 // One sequence's way through a form. Used by one thread at a time.
 class GrammarConstraint final : public TokenConstraint {
  public:
-  GrammarConstraint(const xgrammar::CompiledGrammar& grammar, std::vector<TokenId> end_tokens, MatchLimits limits);
+  GrammarConstraint(std::shared_ptr<const CompiledForm> form, std::vector<TokenId> end_tokens, MatchLimits limits);
 
   [[nodiscard]] Status fill(std::span<std::uint32_t> allowed) override;
   [[nodiscard]] Status accept(TokenId token) override;
@@ -47,6 +48,7 @@ class GrammarConstraint final : public TokenConstraint {
   // Takes from the mask what would end a character as none.
   void keep_utf8();
 
+  const std::shared_ptr<const CompiledForm> form_;  // whose memory counts until nobody follows it
   xgrammar::GrammarMatcher matcher_;
   const xgrammar::TokenizerInfo tokenizer_;
   Utf8Reader utf8_;  // of the tokens so far

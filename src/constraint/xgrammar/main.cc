@@ -2,6 +2,7 @@
 //
 // First the vocabulary comes, then one form after the other. Each is compiled in a child of this process, with a limit of time and memory,
 // so that a form that takes too much costs nothing else, and the tokenizer's tables are made once.
+#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -19,13 +21,15 @@
 #include "constraint/xgrammar/compile_channel.h"
 #include "constraint/xgrammar/compile_messages.h"
 #include "constraint/xgrammar/form_library.h"
+#include "constraint/xgrammar/form_trial.h"
 
 namespace slora {
 namespace {
 
 constexpr int kSocket = STDIN_FILENO;
 constexpr rlim_t kCpuSecondsMax = 4;
-constexpr rlim_t kMemoryBytesMax = rlim_t{2} << 30;  // of addresses, the tables of the tokenizer included
+constexpr rlim_t kMemoryBytesMax = rlim_t{2} << 30;               // of addresses, the tables of the tokenizer included
+constexpr std::size_t kFormTextBytesMax = std::size_t{32} << 20;  // the server needs several times as much while it reads it
 constexpr int kLowPriority = 5;
 
 // Where the library says what it ignores of a form. A file without a name.
@@ -53,27 +57,45 @@ class Warnings {
   const int file_;
 };
 
-Result<std::string> compile(const ConstraintSpec& spec, const xgrammar::TokenizerInfo& tokenizer) {
+// How far a child is.
+enum class Stage : std::uint8_t { compiling, trying, sending };
+
+// Of this process, which has one thread.
+std::size_t allocated_bytes() {
+  const struct mallinfo2 now = mallinfo2();
+  return now.uordblks + now.hblkhd;
+}
+
+Result<SerialisedForm> compile(const ConstraintSpec& spec, const xgrammar::TokenizerInfo& tokenizer, volatile Stage& stage) {
   try {
     const Warnings warnings;
+    const std::size_t bytes_before = allocated_bytes();
     const Result<xgrammar::CompiledGrammar> compiled = compile_form(spec, tokenizer);
     if (!compiled) return tl::unexpected<Error>(compiled.error());
     if (const std::optional<std::string> said = warnings.said()) return error("unsupported_constraint", "{}", text_of_message(*said));
-    return compiled->SerializeJSON();
+    // The library's own count leaves out much of what it allocates.
+    const std::size_t bytes_after = std::max(allocated_bytes(), bytes_before);
+    const std::size_t bytes = std::max(bytes_after - bytes_before, compiled->MemorySizeBytes());
+    stage = Stage::trying;
+    if (const Status tried = try_form(*compiled); !tried) return tl::unexpected<Error>(tried.error());
+    stage = Stage::compiling;
+    SerialisedForm form{compiled->SerializeJSON(), bytes};
+    if (form.text.size() <= kFormTextBytesMax) return form;
+    return error("constraint_too_costly", "The compiled form takes {} bytes; expected at most {}", form.text.size(), kFormTextBytesMax);
   } catch (const std::exception& thrown) {
     return error("constraint_too_costly", "Compiling the form takes too much memory ({})", thrown.what());
   }
 }
 
-// In a child: sends the answer, and says in `is_sending` that it has begun to.
-[[noreturn]] void compile_and_send(const ConstraintSpec& spec, const xgrammar::TokenizerInfo& tokenizer, volatile bool& is_sending) {
+// In a child, which says in `stage` how far it is.
+[[noreturn]] void compile_and_send(const ConstraintSpec& spec, const xgrammar::TokenizerInfo& tokenizer, volatile Stage& stage) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const rlimit cpu{kCpuSecondsMax, kCpuSecondsMax}, memory{kMemoryBytesMax, kMemoryBytesMax}, no_core{0, 0};
   setrlimit(RLIMIT_CPU, &cpu);
   setrlimit(RLIMIT_AS, &memory);
   setrlimit(RLIMIT_CORE, &no_core);
-  const std::string answer = message_of(compile(spec, tokenizer));
-  is_sending = true;
+  const std::string answer = message_of(compile(spec, tokenizer, stage));
+  stage = Stage::sending;
   _exit(send_message(kSocket, answer) ? 0 : 1);
 }
 
@@ -84,19 +106,21 @@ class FormCompiler {
   // False when the server is gone, or may have received half an answer.
   bool answer(const ConstraintSpec& spec) {
     const xgrammar::TokenizerInfo& tokenizer = tokenizer_for(spec);
-    *is_sending_ = false;
+    *stage_ = Stage::compiling;
     const pid_t child = fork();
-    if (child == 0) compile_and_send(spec, tokenizer, *is_sending_);
+    if (child == 0) compile_and_send(spec, tokenizer, *stage_);
     if (child < 0)
-      return send_message(kSocket, message_of(Result<std::string>(error("out_of_memory", "No process to compile the form in"))));
+      return send_message(kSocket, message_of(Result<SerialisedForm>(error("out_of_memory", "No process to compile the form in"))));
     int status = 0;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
-    if (*is_sending_) return false;
+    if (*stage_ == Stage::sending) return false;
     const bool is_slow = WIFSIGNALED(status) && (WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL);
-    const Result<std::string> failed =
-        error("constraint_too_costly", "Compiling the form {}", is_slow ? "takes more than 4 seconds" : "takes too much memory or stack");
+    const Result<SerialisedForm> failed =
+        error("constraint_too_costly", "{} the form takes {}{}", *stage_ == Stage::trying ? "Following" : "Compiling",
+              is_slow ? "more than 4 seconds" : "too much memory or stack",
+              *stage_ == Stage::trying ? "; write it with fewer ambiguous repetitions" : "");
     return send_message(kSocket, message_of(failed));
   }
 
@@ -111,7 +135,7 @@ class FormCompiler {
   const ConstraintVocabulary vocabulary_;
   std::optional<xgrammar::TokenizerInfo> with_marks_, without_marks_;
   // Shared with the child.
-  bool* const is_sending_ = static_cast<bool*>(mmap(nullptr, sizeof(bool), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  Stage* const stage_ = static_cast<Stage*>(mmap(nullptr, sizeof(Stage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 };
 
 int serve_forms() {

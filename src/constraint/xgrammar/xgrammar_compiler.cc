@@ -1,5 +1,7 @@
 #include "constraint/xgrammar/xgrammar_compiler.h"
 
+#include <malloc.h>
+
 #include <utility>
 #include <variant>
 
@@ -9,51 +11,70 @@
 #include "constraint/xgrammar/form_library.h"
 
 namespace slora {
+namespace {
+
+constexpr std::size_t kTrimmedBytesMin = std::size_t{1} << 20;
+
+}  // namespace
 
 XgrammarCompiler::XgrammarCompiler(ConstraintVocabulary vocabulary, XgrammarOptions options)
     : vocabulary_(std::move(vocabulary)), options_(std::move(options)), cache_(options_.cache) {}
 
-Result<std::shared_ptr<const CompiledConstraint>> XgrammarCompiler::compile(const ConstraintSpec& spec,
-                                                                            std::span<const TokenId> end_tokens) {
+Result<std::shared_ptr<const CompiledConstraint>> XgrammarCompiler::compile(const ConstraintSpec& spec, std::span<const TokenId> end_tokens,
+                                                                            ClientId client) {
   return run_caught([&]() -> Result<std::shared_ptr<const CompiledConstraint>> {
-    Result<xgrammar::CompiledGrammar> grammar = cache_.find_or_compile(message_of(spec), [&]() -> Result<xgrammar::CompiledGrammar> {
+    Result<FormCache::SharedForm> form = cache_.find_or_compile(message_of(spec), [&]() -> Result<FormCache::SharedForm> {
       const Result<ConstraintSpec> checked = check_constraint(spec);
       if (!checked) return tl::unexpected<Error>(checked.error());
-      return compile_elsewhere(*checked);
+      return compile_elsewhere(*checked, client);
     });
-    if (!grammar) return forward_error(grammar);
-    return std::make_shared<const CompiledGrammarConstraint>(std::move(*grammar), end_tokens, options_.match);
+    if (!form) return forward_error(form);
+    return std::make_shared<const CompiledGrammarConstraint>(std::move(*form), end_tokens, options_.match);
   });
 }
 
 std::shared_ptr<const CompiledConstraint> XgrammarCompiler::find(const ConstraintSpec& spec, std::span<const TokenId> end_tokens) {
-  std::optional<xgrammar::CompiledGrammar> grammar = cache_.find(message_of(spec));
-  if (!grammar) return nullptr;
-  return std::make_shared<const CompiledGrammarConstraint>(std::move(*grammar), end_tokens, options_.match);
+  FormCache::SharedForm form = cache_.find(message_of(spec));
+  if (form == nullptr) return nullptr;
+  return std::make_shared<const CompiledGrammarConstraint>(std::move(form), end_tokens, options_.match);
 }
 
-Result<xgrammar::CompiledGrammar> XgrammarCompiler::compile_elsewhere(const ConstraintSpec& checked) {
-  const Result<std::string> serialised = compile_by_worker(checked);
+Result<FormCache::SharedForm> XgrammarCompiler::compile_elsewhere(const ConstraintSpec& checked, ClientId client) {
+  const Result<SerialisedForm> serialised = compile_by_worker(checked);
   if (!serialised) return tl::unexpected<Error>(serialised.error());
-  try {
+  Result<FormPlace> place = cache_.take_place(client, serialised->bytes + 2 * checked.text.size());
+  if (!place) return forward_error(place);
+  Result<xgrammar::CompiledGrammar> read = read_form(serialised->text, tokenizer_for(checked));
+  if (!read) return forward_error(read);
+  return std::make_shared<const CompiledForm>(CompiledForm{std::move(*place), std::move(*read)});
+}
+
+Result<xgrammar::CompiledGrammar> XgrammarCompiler::read_form(const std::string& text, const xgrammar::TokenizerInfo& tokenizer) {
+  const std::lock_guard lock(reading_mutex_);
+  Result<xgrammar::CompiledGrammar> form = run_caught([&]() -> Result<xgrammar::CompiledGrammar> {
     std::variant<xgrammar::CompiledGrammar, xgrammar::SerializationError> read =
-        xgrammar::CompiledGrammar::DeserializeJSON(*serialised, tokenizer_for(checked));
+        xgrammar::CompiledGrammar::DeserializeJSON(text, tokenizer);
     if (auto* grammar = std::get_if<xgrammar::CompiledGrammar>(&read)) return std::move(*grammar);
     const auto what = [](const auto& failure) { return std::string(failure.what()); };
     return error("internal_error", "A compiled form can't be read: {}", std::visit(what, std::get<xgrammar::SerializationError>(read)));
-  } catch (const std::runtime_error& thrown) {
-    return error("internal_error", "A compiled form can't be read: {}", thrown.what());
-  }
+  });
+  // What reading it took lies in many small pieces, which the allocator would keep.
+  if (text.size() > kTrimmedBytesMin) (void)malloc_trim(0);
+  return form;
 }
 
-Result<std::string> XgrammarCompiler::compile_by_worker(const ConstraintSpec& checked) {
+Result<SerialisedForm> XgrammarCompiler::compile_by_worker(const ConstraintSpec& checked) {
   const auto deadline = std::chrono::steady_clock::now() + options_.patience;
-  Result<std::unique_ptr<CompileWorker>> worker = take_worker(deadline);
-  if (!worker) return forward_error(worker);
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-  Result<std::string> compiled = (*worker)->compile(checked, left);
-  give_back(std::move(*worker));
-  return compiled;
+  for (bool is_second = false;; is_second = true) {
+    Result<std::unique_ptr<CompileWorker>> worker = take_worker(deadline);
+    if (!worker) return forward_error(worker);
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    Result<SerialisedForm> compiled = (*worker)->compile(checked, left);
+    give_back(std::move(*worker));
+    // A process that somebody ended is replaced, and none of the client's business.
+    const bool is_lost = !compiled && compiled.error().code == "constraint_unavailable";
+    if (!is_lost || is_second) return compiled;
+  }
 }
 
 Result<std::unique_ptr<CompileWorker>> XgrammarCompiler::take_worker(std::chrono::steady_clock::time_point deadline) {
@@ -65,7 +86,7 @@ Result<std::unique_ptr<CompileWorker>> XgrammarCompiler::take_worker(std::chrono
     if (!idle_.empty()) {
       std::unique_ptr<CompileWorker> worker = std::move(idle_.back());
       idle_.pop_back();
-      if (worker->is_alive()) return worker;
+      if (worker->is_running()) return worker;
       --worker_count_;
     }
     ++worker_count_;

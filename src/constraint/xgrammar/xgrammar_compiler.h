@@ -34,15 +34,16 @@ class XgrammarCompiler final : public ConstraintCompiler {
   XgrammarCompiler(ConstraintVocabulary vocabulary, XgrammarOptions options);
 
   // Also error "constraint_unavailable": the program that compiles can't be run.
-  [[nodiscard]] Result<std::shared_ptr<const CompiledConstraint>> compile(const ConstraintSpec& spec,
-                                                                          std::span<const TokenId> end_tokens) override;
+  [[nodiscard]] Result<std::shared_ptr<const CompiledConstraint>> compile(const ConstraintSpec& spec, std::span<const TokenId> end_tokens,
+                                                                          ClientId client) override;
   [[nodiscard]] std::shared_ptr<const CompiledConstraint> find(const ConstraintSpec& spec, std::span<const TokenId> end_tokens) override;
   // The process ids of those that wait for forms; for tests.
   [[nodiscard]] std::vector<pid_t> idle_workers();
 
  private:
-  [[nodiscard]] Result<xgrammar::CompiledGrammar> compile_elsewhere(const ConstraintSpec& checked);
-  [[nodiscard]] Result<std::string> compile_by_worker(const ConstraintSpec& checked);
+  [[nodiscard]] Result<FormCache::SharedForm> compile_elsewhere(const ConstraintSpec& checked, ClientId client);
+  [[nodiscard]] Result<SerialisedForm> compile_by_worker(const ConstraintSpec& checked);
+  [[nodiscard]] Result<xgrammar::CompiledGrammar> read_form(const std::string& text, const xgrammar::TokenizerInfo& tokenizer);
   // An idle process or a new one; waits for one until the deadline.
   [[nodiscard]] Result<std::unique_ptr<CompileWorker>> take_worker(std::chrono::steady_clock::time_point deadline);
   void give_back(std::unique_ptr<CompileWorker> worker);
@@ -51,6 +52,7 @@ class XgrammarCompiler final : public ConstraintCompiler {
   const ConstraintVocabulary vocabulary_;
   const XgrammarOptions options_;
   FormCache cache_;
+  std::mutex reading_mutex_;  // held while a form is read, which takes several times its own memory
   std::mutex tokenizers_mutex_;
   std::optional<xgrammar::TokenizerInfo> with_marks_, without_marks_;  // made when they are first needed, const from then on
   std::mutex workers_mutex_;
