@@ -15,7 +15,8 @@ using ::testing::ElementsAre;
 
 TEST(AdapterNames, KnowsNamesFromPaths) {
   for (const char* name : {"a", "sql", "org/sql-v1.2_b", "0"}) EXPECT_TRUE(AdapterStore::is_name(name)) << name;
-  for (const char* name : {"", ".", "..", "a/../b", "/etc", "-x", "_x", "a b", "a\n", "\xc3\xa4", "a:b"})
+  for (const char* name :
+       {"", ".", "..", "a/../b", "/etc", "-x", "_x", "a b", "a\n", "\xc3\xa4", "a:b", "acme/.", "acme/.a", "acme/-x", "acme/--flag"})
     EXPECT_FALSE(AdapterStore::is_name(name)) << name;
   EXPECT_TRUE(AdapterStore::is_name(std::string(128, 'a')));
   EXPECT_FALSE(AdapterStore::is_name(std::string(129, 'a')));

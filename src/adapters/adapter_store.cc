@@ -52,16 +52,20 @@ AdapterStore::~AdapterStore() {
 }
 
 bool AdapterStore::is_name(std::string_view name) {
-  if (name.empty() || name.size() > kNameBytesMax || !is_alphanumeric(name.front()) || name.find("..") != std::string_view::npos)
-    return false;
+  if (name.empty() || name.size() > kNameBytesMax || !is_alphanumeric(name.front())) return false;
+  for (const std::string_view refused : {"..", "/.", "/-"}) {
+    if (name.find(refused) != std::string_view::npos) return false;
+  }
   return std::ranges::all_of(name, [](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '/' || c == '-'; });
 }
 
 Status AdapterStore::check_name(std::string_view name) {
   if (is_name(name)) return {};
-  return error("bad_name",
-               "an adapter's name begins with a letter or digit and has at most {} letters, digits, '.', '_', '/' and '-', but no \"..\"",
-               kNameBytesMax);
+  return error(
+      "bad_name",
+      "an adapter's name begins with a letter or digit and has at most {} letters, digits, '.', '_', '/' and '-', but no \"..\", and "
+      "no '.' or '-' after a '/'",
+      kNameBytesMax);
 }
 
 Status AdapterStore::add_folder(std::string_view name, const FolderPath& folder) {

@@ -102,7 +102,7 @@ class AdapterStore {
   AdapterStore(const AdapterStore&) = delete;
   AdapterStore& operator=(const AdapterStore&) = delete;
 
-  // [A-Za-z0-9][A-Za-z0-9._/-]{0,127} without "..".
+  // [A-Za-z0-9][A-Za-z0-9._/-]{0,127} without "..", "/." and "/-": parts of names become arguments of programs, and folders.
   [[nodiscard]] static bool is_name(std::string_view name);
   // "bad_name" when it is not a valid name.
   [[nodiscard]] static Status check_name(std::string_view name);

@@ -61,7 +61,7 @@ bool AdapterSources::is_in_hub(std::string_view name) const {
 }
 
 bool AdapterSources::may_have(std::string_view name) const {
-  if (!AdapterStore::is_name(name) || failure_of(name)) return false;
+  if (!AdapterStore::is_name(name) || !is_source_name(name) || failure_of(name)) return false;
   const bool may_be_in_hub = !options_.hub_folder.empty() && hub_folder_name(name);
   return may_be_in_hub || find_source_rule(options_.rules, name) != nullptr;
 }
@@ -153,8 +153,9 @@ void AdapterSources::end(const SourceRequest& request, const Result<ExaminedAdap
 
 Result<ExaminedAdapter> AdapterSources::bring(const SourceRequest& request) {
   if (!is_source_name(request.name) || !is_revision(request.revision)) {
-    return error("not_permitted", "expected a name and a revision of letters, digits and ._/@+=- , found {} and {}", quote(request.name),
-                 quote(request.revision));
+    return error("not_permitted",
+                 "expected a name and a revision of letters, digits and ._/@+=- of which no part begins with '.' or '-', found {} and {}",
+                 quote(request.name), quote(request.revision));
   }
   if (is_in_hub(request.name)) {
     Result<ExaminedAdapter> found = find_in_hub(request);

@@ -73,7 +73,8 @@ class AdapterSourcesTest : public ::testing::Test {
 TEST_F(AdapterSourcesTest, ServeANameOnceItWasFetched) {
   EXPECT_TRUE(sources_->may_have("acme/sql"));
   EXPECT_FALSE(sources_->may_have("other-sql"));
-  EXPECT_FALSE(sources_->may_have("acme/../sql"));
+  for (const char* name : {"acme/../sql", "acme/.", "acme/.hidden", "acme/-x", "acme/--flag", "acme/a/-x", "acme/a/", "acme//a"})
+    EXPECT_FALSE(sources_->may_have(name)) << name;
   EXPECT_FALSE(sources_->may_have("s3://acme/sql")) << "no name of an adapter has a colon";
   fetch("acme/sql");
   const AdapterStore::Found version = store_.find_version("acme/sql");
@@ -151,7 +152,8 @@ TEST_F(AdapterSourcesTest, AnAddressIsFetchedByItsRevision) {
   ASSERT_TRUE(adapter) << adapter.error().message;
   EXPECT_EQ(read_text_file(folder_.file("calls"), 100).value(), "s3://bucket/sql v2\n");
   EXPECT_EQ(load({.name = "gs://bucket/sql"}).error().code, "not_permitted");
-  EXPECT_EQ(load({.name = "s3://bucket/../sql"}).error().code, "not_permitted");
+  for (const char* name : {"s3://bucket/../sql", "s3://bucket/-x", "s3://bucket/.", "s3://bucket/"})
+    EXPECT_EQ(load({.name = name}).error().code, "not_permitted") << name;
   EXPECT_EQ(load({.name = "s3://bucket/sql", .revision = "--help"}).error().code, "not_permitted");
   EXPECT_EQ(calls(), 1);
 }
