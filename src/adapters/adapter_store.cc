@@ -154,7 +154,8 @@ Result<ExaminedAdapter> AdapterStore::examine(const FolderPath& path, std::uint3
   if (!now || *now != *stamp) return error("E_CHANGED", "its files changed while they were read; try again");
   if (!identity) return tl::unexpected(identity.error());
   const AdapterConfig& config = prepared->folder.config;
-  return ExaminedAdapter{path, *stamp, config.base_model_name, config.r, prepared->size, prepared->traits(), *identity, prepared->warnings};
+  return ExaminedAdapter{path, *stamp, config.base_model_name, config.r, prepared->size, prepared->traits(), *identity, prepared->warnings,
+                         {}};
 }
 
 Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapter, TakenName taken) {

@@ -84,6 +84,8 @@ struct ExaminedAdapter {
   AdapterTraits traits;
   Sha256Digest identity{};
   std::vector<std::string> warnings;
+  // While it exists, whoever owns the folder leaves it there: so a name that means it is never without it. Null: nobody does.
+  std::shared_ptr<const void> hold = {};
 };
 
 // What happens to a name that already means an adapter.

@@ -33,9 +33,11 @@ class AdapterSourcesTest : public ::testing::Test {
     options.environment = {"PATH=/usr/bin:/bin"};
     options.hub_folder = folder_.file("hub");
     std::filesystem::create_directories(options.hub_folder);
-    sources_ = AdapterSources::create(
-                   options, store_, 1000, [](const FolderPath&, std::int32_t, Gate&) { return Status{}; }, metrics_)
-                   .value();
+    const auto check_texts = [this](const FolderPath& folder, std::int32_t, Gate&) {
+      if (on_examined_) on_examined_(folder);
+      return Status{};
+    };
+    sources_ = AdapterSources::create(options, store_, 1000, check_texts, metrics_).value();
   }
   // Notes each call, and copies the folder `good` unless the name says something else.
   std::string write_program() const {
@@ -67,6 +69,7 @@ class AdapterSourcesTest : public ::testing::Test {
   const std::string program_ = write_program();
   AdapterStore store_{test_base(), {.look_interval = Timestamp(0)}};
   MetricsRegistry metrics_;
+  std::function<void(const FolderPath&)> on_examined_;  // on the thread that fetches
   std::unique_ptr<AdapterSources> sources_;
 };
 
@@ -145,6 +148,37 @@ TEST_F(AdapterSourcesTest, ForgetNamesWhoseFoldersGiveWay) {
   EXPECT_FALSE(store_.find("acme/a"));
   EXPECT_TRUE(store_.find("acme/b"));
   EXPECT_TRUE(sources_->may_have("acme/a")) << "it is fetched again";
+}
+
+TEST_F(AdapterSourcesTest, LeaveTheFolderOfWhatIsAboutToHaveAName) {
+  fetch("acme/a");
+  const std::string path = store_.find("acme/a")->folder;
+  const std::uint64_t bytes = folder_bytes(path, 1 << 20);
+  ASSERT_TRUE(store_.remove("acme/a"));
+  make(bytes);  // there is space for one of them
+  // Another adapter wants its space after it was found and read, and before the name means it.
+  on_examined_ = [&](const FolderPath& folder) {
+    if (folder.path == path) fetch("acme/b");
+  };
+  fetch("acme/a");
+  on_examined_ = nullptr;
+  EXPECT_TRUE(store_.resolve("acme/a")) << store_.resolve("acme/a").error().message;
+  ASSERT_TRUE(sources_->failure_of("acme/b"));
+  EXPECT_EQ(sources_->failure_of("acme/b")->code, "adapter_unavailable") << "it may pass";
+  fetch("acme/c");
+  EXPECT_TRUE(store_.resolve("acme/c")) << "what has a name gives way again";
+  EXPECT_TRUE(sources_->may_have("acme/a"));
+}
+
+TEST_F(AdapterSourcesTest, LeaveTheFolderOfAnAddressUntilItHasAName) {
+  const Result<ExaminedAdapter> adapter = load({.name = "s3://bucket/a"});
+  ASSERT_TRUE(adapter);
+  make(folder_bytes(adapter->folder.path, 1 << 20));
+  const Result<ExaminedAdapter> again = load({.name = "s3://bucket/a"});
+  ASSERT_TRUE(again);
+  fetch("acme/b");
+  ASSERT_TRUE(store_.install("sql", *again, TakenName::refuse));
+  EXPECT_TRUE(store_.resolve("sql")) << store_.resolve("sql").error().message;
 }
 
 TEST_F(AdapterSourcesTest, AnAddressIsFetchedByItsRevision) {
