@@ -4,13 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
 #include <future>
-#include <nlohmann/json.hpp>
 
 #include "adapters/testing/lora_fixture.h"
-#include "sources/pushed_adapters.h"
 
 namespace slora {
 namespace {
@@ -209,47 +206,6 @@ TEST_F(AdapterSourcesTest, FindFoldersOfTheHubsCache) {
   EXPECT_EQ(calls(), 0);
   write_text(model + "/refs/main", "../../..");
   EXPECT_EQ(load({.name = "hf://org/sql"}).error().code, "not_found") << "a reference names a snapshot";
-}
-
-// A safetensors file of the fixture with its config in the metadata.
-std::string body_of(const LoraFixture& fixture) {
-  const TemporaryFolder folder;
-  const std::string path = folder.file("body");
-  check(write_safetensors(path, fixture.tensors).has_value(), "expected to write the file");
-  const std::string file = read_text_file(path, 1 << 20).value();
-  std::uint64_t bytes = 0;
-  std::memcpy(&bytes, file.data(), sizeof bytes);
-  Json header = Json::parse(file.substr(sizeof bytes, bytes));
-  header["__metadata__"] = {{"adapter_config", fixture.config}};
-  const std::string text = header.dump();
-  const std::uint64_t text_bytes = text.size();
-  std::string body(sizeof text_bytes, '\0');
-  std::memcpy(body.data(), &text_bytes, sizeof text_bytes);
-  return body + text + file.substr(sizeof bytes + bytes);
-}
-
-TEST(PushedAdapters, WriteFoldersOfWhatCameInABody) {
-  const std::string body = body_of(small_lora());
-  PushedAdapters pushed(3 * body.size());
-  AdapterStore store(test_base());
-  const FolderPath first = pushed.write("rl", body).value();
-  EXPECT_TRUE(store.examine(first, 1000));
-  const FolderPath second = pushed.write("rl", body).value(), third = pushed.write("rl", body).value();
-  EXPECT_FALSE(std::filesystem::exists(first.path)) << "the latest two are kept";
-  EXPECT_TRUE(std::filesystem::exists(second.path));
-  EXPECT_EQ(pushed.write("other", body).error().code, "E_TOO_LARGE");
-  pushed.take_back("rl", third);
-  EXPECT_FALSE(std::filesystem::exists(third.path));
-  pushed.forget("rl");
-  EXPECT_FALSE(std::filesystem::exists(second.path));
-  EXPECT_TRUE(pushed.write("other", body));
-}
-
-TEST(PushedAdapters, RefuseWhatIsNoFileWithAConfig) {
-  PushedAdapters pushed(1 << 20);
-  for (const std::string& body : {std::string(), std::string("abc"), std::string(8, '\xff') + "{}", std::string("\2\0\0\0\0\0\0\0[]", 10)})
-    EXPECT_EQ(pushed.write("rl", body).error().code, "E_SAFETENSORS");
-  EXPECT_EQ(pushed.write("rl", std::string("\2\0\0\0\0\0\0\0{}", 10)).error().code, "E_NO_CONFIG");
 }
 
 }  // namespace
