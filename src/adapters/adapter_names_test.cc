@@ -38,6 +38,26 @@ TEST(AdapterNames, KnowsAnAdapterByItsNameOrByTheEndOfItsFolder) {
     EXPECT_EQ(store.name_of_folder(none), std::nullopt) << none;
 }
 
+TEST(AdapterNames, AreAllListedHoweverManyThereAre) {
+  const TemporaryFolder root;
+  AdapterStore store(test_base(), kLookAlways);
+  lora_of_rank(4).write(root.file("one"));
+  std::vector<std::string> names;
+  for (int i = 1000; i < 1200; ++i) names.push_back("a" + std::to_string(i));
+  for (const std::string& name : names) ASSERT_TRUE(store.add_folder(name, root.file("one")));
+  EXPECT_EQ(store.served().names, names);
+  EXPECT_EQ(store.served().stamp, store.served_stamp());
+  EXPECT_EQ(store.counts().registered, names.size());
+  std::vector<std::string> listed, odd;
+  for (const AdapterListing& each : store.list()) listed.push_back(each.name);
+  EXPECT_EQ(listed, names);
+  const auto is_odd = [&](const std::string& name) { return (name.back() - '0') % 2 == 1; };
+  for (const AdapterListing& each : store.list_after("a1001", 70, is_odd)) odd.push_back(each.name);
+  ASSERT_EQ(odd.size(), 70U);
+  EXPECT_EQ(odd.front(), "a1003");
+  EXPECT_EQ(odd.back(), "a1141");
+}
+
 TEST(AdapterNames, AreListedInPartsInTheirOrder) {
   const TemporaryFolder root;
   AdapterStore store(test_base(), kLookAlways);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -47,7 +48,7 @@ struct AdapterListing {
 
 struct AdapterCounts {
   std::size_t registered = 0;
-  std::size_t refused = 0;      // of these and of the folders that were left out
+  std::size_t refused = 0;      // of these, and of the folders that have no name
   std::size_t unavailable = 0;  // of the registered: whose folders could not be read at the last look
 };
 
@@ -130,6 +131,10 @@ class AdapterStore {
   // The same if the name means this folder; false when it means another or nothing.
   bool remove_folder(std::string_view name, const std::string& folder);
 
+  // A folder got no name, and counts as refused until it gets one or is forgotten.
+  void note_left_out(const std::string& folder);
+  void forget_left_out(const std::string& folder);
+
   // Whether any name means a folder of this path; and removes all that do.
   [[nodiscard]] bool has_folder(std::string_view path) const;
   void remove_names_of(std::string_view path);
@@ -185,6 +190,8 @@ class AdapterStore {
   // Versions that were retired since the last call: no new sequence will use their images. Takes no lock when there are none.
   [[nodiscard]] std::vector<AdapterId> take_retired();
 
+  // What follows about all adapters is read in pieces, between which others find theirs: who is added, changed or removed meanwhile may be
+  // in it or not.
   [[nodiscard]] std::vector<AdapterListing> list() const;  // sorted by name
   // Those after the name `begin` in the order of names, `count_max` at most, that `wanted` holds for; it must not call the store.
   [[nodiscard]] std::vector<AdapterListing> list_after(std::string_view begin, std::size_t count_max,
@@ -238,6 +245,8 @@ class AdapterStore {
     std::function<void()> then;
   };
 
+  template <class Visit>
+  void visit_after(std::string_view begin, Visit visit) const;
   [[nodiscard]] bool add(std::string_view name, const FolderPath& folder, TakenName taken);
   [[nodiscard]] Result<AdapterConfig> peek(Entry& entry, const Folder& folder) const;
   void look(const std::string& name, std::uint64_t registration);
@@ -248,7 +257,6 @@ class AdapterStore {
   Entry& put(std::string_view name, Entry entry);
   void erase(Entries::iterator at);
   void make_version(std::string_view name, Entry& entry, const ImageSize& size, AdapterTraits traits);
-  [[nodiscard]] std::uint64_t stamp_of_entries() const;
   [[nodiscard]] AdapterStanding standing_of(const std::string& name, const Entry& entry) const;
   [[nodiscard]] static AdapterListing listing_of(const std::string& name, const Entry& entry);
   [[nodiscard]] static bool is_resident(const Entry& entry);
@@ -304,7 +312,7 @@ class AdapterStore {
   std::atomic<bool> has_retired_{false};  // written under mutex_
   std::uint64_t registration_count_ = 0;  // guarded by mutex_
   std::uint64_t version_count_ = 0;       // guarded by mutex_; also the last AdapterId given
-  std::size_t left_out_count_ = 0;        // guarded by mutex_; folders of roots
+  std::set<std::string> left_out_;        // guarded by mutex_; paths of folders that got no name
   WorkLanes lanes_;                       // its jobs use the members above
   std::jthread watcher_;                  // last: uses all others
 };
