@@ -204,6 +204,8 @@ class AdapterStore {
   };
   [[nodiscard]] Served served() const;
   [[nodiscard]] std::uint64_t served_stamp() const;
+  // The contents that these names mean, as the engine numbers them; sorted.
+  [[nodiscard]] std::vector<AdapterId> version_ids(const std::function<bool(const std::string& name)>& wanted) const;
   [[nodiscard]] std::optional<AdapterListing> find(std::string_view name) const;
   // The adapter with this name, or whose folder is or ends with this path (in whole components), if there is only one. Reads no file.
   [[nodiscard]] std::optional<std::string> name_of_folder(std::string_view name_or_path) const;

@@ -58,6 +58,16 @@ std::vector<AdapterListing> AdapterStore::list_after(std::string_view begin, std
   return listings;
 }
 
+std::vector<AdapterId> AdapterStore::version_ids(const std::function<bool(const std::string& name)>& wanted) const {
+  std::vector<AdapterId> ids;
+  visit_after({}, [&](const std::string& name, const Entry& entry) {
+    if (entry.version && wanted(name)) ids.push_back(entry.version->id());
+    return true;
+  });
+  std::ranges::sort(ids);
+  return ids;
+}
+
 AdapterListing AdapterStore::listing_of(const std::string& name, const Entry& entry) {
   return {name,
           entry.folder.path,
