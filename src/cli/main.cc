@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <limits>
 #include <new>
 #include <string>
 #include <string_view>
@@ -131,7 +132,10 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
   command->add_option("--host", arguments.host, "Address to listen on; one that other machines reach needs --api-key")
       ->type_name("ADDRESS")
       ->capture_default_str();
-  command->add_option("--port", arguments.port, "Port to listen on; 0: any that is free")->type_name("N")->capture_default_str();
+  command->add_option("--port", arguments.port, "Port to listen on; 0: any that is free")
+      ->type_name("N")
+      ->check(in_range(0, slora::kPortMax))
+      ->capture_default_str();
   command->add_option("--api-key", arguments.api_keys, "Key that clients must send as \"Authorization: Bearer KEY\"; repeatable")
       ->type_name("KEY")
       ->envname("SLORA_API_KEY");
@@ -172,7 +176,7 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
           "Which hidden states make an embedding: last, of the last token, or mean, of all [as 1_Pooling/config.json of the model's "
           "folder says; last without it]")
       ->type_name("NAME")
-      ->check(CLI::IsMember({"last", "mean"}));
+      ->check(slora::one_of({"last", "mean"}));
   slora::add_operation_options(*command, arguments);
   command->add_option("--drain-time", arguments.drain_seconds, "Seconds that running requests may take to finish after SIGTERM")
       ->type_name("N")
@@ -218,7 +222,9 @@ CLI::App* add_generate(CLI::App& app, GenerateArguments& arguments) {
       ->type_name("T")
       ->check(real_range(0, 100))
       ->capture_default_str();
-  command->add_option("--seed", arguments.seed, "Makes draws repeatable [a random one]")->type_name("N");
+  command->add_option("--seed", arguments.seed, "Makes draws repeatable [a random one]")
+      ->type_name("N")
+      ->check(in_range(std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()));
   command->footer(
       "Examples:\n"
       "  slora generate --model models/llama --prompt 'Once upon a time'\n"

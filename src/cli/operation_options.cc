@@ -31,7 +31,8 @@ void add_health_options(CLI::App& command, ServeArguments& arguments) {
           "--health-port", arguments.health_port,
           "A second port with /health, /ping, /metrics, /version and /load only, which need no key there and stay reachable when all "
           "connections are in use; 0: any that is free [none]")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(in_range(0, kPortMax));
   command.add_option("--health-host", arguments.health_host, "Address of the second port [--host]")->type_name("ADDRESS");
   command
       .add_option(
