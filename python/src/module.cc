@@ -230,7 +230,7 @@ void bind_adapters(nb::module_& module) {
       .def_ro("pool_bytes_used", &HostStats::pool_bytes_used);
 }
 
-void bind_engine(nb::module_& module) {
+void bind_arguments(nb::module_& module) {
   nb::class_<EngineArguments>(module, "EngineArguments")
       .def(nb::init<>())
       .def_rw("model", &EngineArguments::model)
@@ -245,7 +245,37 @@ void bind_engine(nb::module_& module) {
       .def_rw("running_max", &EngineArguments::running_max, nb::for_setter(nb::arg("value").none()))
       .def_rw("threads", &EngineArguments::threads)
       .def_rw("chat_template", &EngineArguments::chat_template, nb::for_setter(nb::arg("value").none()));
-  nb::class_<PythonEngine>(module, "Engine")
+}
+
+void bind_texts(nb::class_<PythonEngine>& bound) {
+  bound
+      .def(
+          "encode",
+          [](PythonEngine& engine, const std::string& text, const std::string& model, bool add_special_tokens) {
+            EngineHost& host = engine.host();
+            return call_released([&] { return host.encode(model, text, add_special_tokens ? SpecialTokens::add : SpecialTokens::omit); });
+          },
+          "text"_a, "model"_a, "add_special_tokens"_a)
+      .def(
+          "decode",
+          [](PythonEngine& engine, const std::vector<TokenId>& tokens, const std::string& model, bool skip_special_tokens) {
+            EngineHost& host = engine.host();
+            return call_released([&] { return host.decode(model, tokens, skip_special_tokens ? SpecialText::skip : SpecialText::keep); });
+          },
+          "tokens"_a, "model"_a, "skip_special_tokens"_a)
+      .def(
+          "output_tokens_that_fit",
+          [](PythonEngine& engine, std::int32_t prompt_tokens, const std::string& model) {
+            EngineHost& host = engine.host();
+            return call_released([&] { return host.output_tokens_that_fit(model, prompt_tokens); });
+          },
+          "prompt_tokens"_a, "model"_a);
+}
+
+void bind_engine(nb::module_& module) {
+  nb::class_<PythonEngine> bound(module, "Engine");
+  bind_texts(bound);
+  bound
       .def(
           "__init__", [](PythonEngine* engine, const EngineArguments& arguments) { new (engine) PythonEngine(make_host(arguments)); },
           "arguments"_a)
@@ -287,27 +317,6 @@ void bind_engine(nb::module_& module) {
              EngineHost& host = engine.host();
              return call_released([&] { return host.adapters(); });
            })
-      .def(
-          "encode",
-          [](PythonEngine& engine, const std::string& text, const std::string& model, bool add_special_tokens) {
-            EngineHost& host = engine.host();
-            return call_released([&] { return host.encode(model, text, add_special_tokens ? SpecialTokens::add : SpecialTokens::omit); });
-          },
-          "text"_a, "model"_a, "add_special_tokens"_a)
-      .def(
-          "decode",
-          [](PythonEngine& engine, const std::vector<TokenId>& tokens, const std::string& model, bool skip_special_tokens) {
-            EngineHost& host = engine.host();
-            return call_released([&] { return host.decode(model, tokens, skip_special_tokens ? SpecialText::skip : SpecialText::keep); });
-          },
-          "tokens"_a, "model"_a, "skip_special_tokens"_a)
-      .def(
-          "output_tokens_that_fit",
-          [](PythonEngine& engine, std::int32_t prompt_tokens, const std::string& model) {
-            EngineHost& host = engine.host();
-            return call_released([&] { return host.output_tokens_that_fit(model, prompt_tokens); });
-          },
-          "prompt_tokens"_a, "model"_a)
       .def("stats",
            [](PythonEngine& engine) {
              EngineHost& host = engine.host();
@@ -328,6 +337,7 @@ NB_MODULE(_slora, module) {
   nb::set_leak_warnings(false);  // of what daemon threads hold when the interpreter ends
   python::bind_answers(module);
   python::bind_adapters(module);
+  python::bind_arguments(module);
   python::bind_engine(module);
   module.attr("version") = SLORA_VERSION;
   module.def("field_names", &python::field_names);

@@ -15,7 +15,8 @@ using ::testing::ElementsAre;
 
 TEST(AdapterNames, KnowsNamesFromPaths) {
   for (const char* name : {"a", "sql", "org/sql-v1.2_b", "0"}) EXPECT_TRUE(AdapterStore::is_name(name)) << name;
-  for (const char* name : {"", ".", "..", "a/../b", "/etc", "-x", "_x", "a b", "a\n", "\xc3\xa4", "a:b"})
+  for (const char* name :
+       {"", ".", "..", "a/../b", "/etc", "-x", "_x", "a b", "a\n", "\xc3\xa4", "a:b", "acme/.", "acme/.a", "acme/-x", "acme/--flag"})
     EXPECT_FALSE(AdapterStore::is_name(name)) << name;
   EXPECT_TRUE(AdapterStore::is_name(std::string(128, 'a')));
   EXPECT_FALSE(AdapterStore::is_name(std::string(129, 'a')));
@@ -35,6 +36,26 @@ TEST(AdapterNames, KnowsAnAdapterByItsNameOrByTheEndOfItsFolder) {
   EXPECT_EQ(store.name_of_folder("sql"), std::nullopt) << "two of them";
   for (const char* none : {"", ".", "/", "ems", "/poems", "../b/poems", "/b/sql"})
     EXPECT_EQ(store.name_of_folder(none), std::nullopt) << none;
+}
+
+TEST(AdapterNames, AreAllListedHoweverManyThereAre) {
+  const TemporaryFolder root;
+  AdapterStore store(test_base(), kLookAlways);
+  lora_of_rank(4).write(root.file("one"));
+  std::vector<std::string> names;
+  for (int i = 1000; i < 1200; ++i) names.push_back("a" + std::to_string(i));
+  for (const std::string& name : names) ASSERT_TRUE(store.add_folder(name, root.file("one")));
+  EXPECT_EQ(store.served().names, names);
+  EXPECT_EQ(store.served().stamp, store.served_stamp());
+  EXPECT_EQ(store.counts().registered, names.size());
+  std::vector<std::string> listed, odd;
+  for (const AdapterListing& each : store.list()) listed.push_back(each.name);
+  EXPECT_EQ(listed, names);
+  const auto is_odd = [&](const std::string& name) { return (name.back() - '0') % 2 == 1; };
+  for (const AdapterListing& each : store.list_after("a1001", 70, is_odd)) odd.push_back(each.name);
+  ASSERT_EQ(odd.size(), 70U);
+  EXPECT_EQ(odd.front(), "a1003");
+  EXPECT_EQ(odd.back(), "a1141");
 }
 
 TEST(AdapterNames, AreListedInPartsInTheirOrder) {

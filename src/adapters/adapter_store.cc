@@ -52,16 +52,20 @@ AdapterStore::~AdapterStore() {
 }
 
 bool AdapterStore::is_name(std::string_view name) {
-  if (name.empty() || name.size() > kNameBytesMax || !is_alphanumeric(name.front()) || name.find("..") != std::string_view::npos)
-    return false;
+  if (name.empty() || name.size() > kNameBytesMax || !is_alphanumeric(name.front())) return false;
+  for (const std::string_view refused : {"..", "/.", "/-"}) {
+    if (name.find(refused) != std::string_view::npos) return false;
+  }
   return std::ranges::all_of(name, [](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '/' || c == '-'; });
 }
 
 Status AdapterStore::check_name(std::string_view name) {
   if (is_name(name)) return {};
-  return error("bad_name",
-               "an adapter's name begins with a letter or digit and has at most {} letters, digits, '.', '_', '/' and '-', but no \"..\"",
-               kNameBytesMax);
+  return error(
+      "bad_name",
+      "an adapter's name begins with a letter or digit and has at most {} letters, digits, '.', '_', '/' and '-', but no \"..\", and "
+      "no '.' or '-' after a '/'",
+      kNameBytesMax);
 }
 
 Status AdapterStore::add_folder(std::string_view name, const FolderPath& folder) {
@@ -81,15 +85,12 @@ Result<std::int32_t> AdapterStore::add_root(const std::string& root) {
   const Result<std::vector<FolderPath>> folders = adapter_folders_of(root);
   if (!folders) return tl::unexpected(folders.error());
   std::int32_t added_count = 0;
-  std::size_t left_out_count = 0;
   for (const FolderPath& folder : *folders) {
     const Status added = add_new_folder(std::filesystem::path(folder.path).filename().string(), folder);
     if (!added) log_warning("refused: folder {} is left out: {} ({})", folder.path, added.error().message, added.error().code);
+    if (!added) note_left_out(folder.path);
     added_count += added ? 1 : 0;
-    left_out_count += added ? 0 : 1;
   }
-  const std::lock_guard lock(mutex_);
-  left_out_count_ += left_out_count;
   return added_count;
 }
 
@@ -150,7 +151,8 @@ Result<ExaminedAdapter> AdapterStore::examine(const FolderPath& path, std::uint3
   if (!now || *now != *stamp) return error("E_CHANGED", "its files changed while they were read; try again");
   if (!identity) return tl::unexpected(identity.error());
   const AdapterConfig& config = prepared->folder.config;
-  return ExaminedAdapter{path, *stamp, config.base_model_name, config.r, prepared->size, prepared->traits(), *identity, prepared->warnings};
+  return ExaminedAdapter{path, *stamp, config.base_model_name, config.r, prepared->size, prepared->traits(), *identity, prepared->warnings,
+                         {}};
 }
 
 Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapter, TakenName taken) {
@@ -182,6 +184,7 @@ AdapterStore::Entry& AdapterStore::put(std::string_view name, Entry entry) {
   entry.generation = place.generation;
   entry.account = place.account ? place.account : std::make_shared<AdapterAccount>(total_);
   release_waiters(name);
+  left_out_.erase(entry.folder.path);
   return place = std::move(entry);
 }
 
@@ -228,6 +231,17 @@ void AdapterStore::remove_names_of(std::string_view path) {
   }
 }
 
+void AdapterStore::note_left_out(const std::string& folder) {
+  const std::lock_guard lock(mutex_);
+  const auto has_it = [&](const auto& entry) { return entry.second.folder.path == folder; };
+  if (std::ranges::none_of(entries_, has_it)) left_out_.insert(folder);
+}
+
+void AdapterStore::forget_left_out(const std::string& folder) {
+  const std::lock_guard lock(mutex_);
+  left_out_.erase(folder);
+}
+
 std::vector<AdapterId> AdapterStore::take_retired() {
   if (!has_retired_.load(std::memory_order_acquire)) return {};
   const std::lock_guard lock(mutex_);
@@ -235,78 +249,11 @@ std::vector<AdapterId> AdapterStore::take_retired() {
   return std::exchange(retired_, {});
 }
 
-std::vector<AdapterListing> AdapterStore::list() const {
-  const std::lock_guard lock(mutex_);
-  std::vector<AdapterListing> listings;
-  listings.reserve(entries_.size());
-  for (const auto& [name, entry] : entries_) listings.push_back(listing_of(name, entry));
-  return listings;
-}
-
-std::vector<AdapterListing> AdapterStore::list_after(std::string_view begin, std::size_t count_max,
-                                                     const std::function<bool(const std::string& name)>& wanted) const {
-  const std::lock_guard lock(mutex_);
-  std::vector<AdapterListing> listings;
-  for (auto at = entries_.upper_bound(begin); at != entries_.end() && listings.size() < count_max; ++at) {
-    if (wanted(at->first)) listings.push_back(listing_of(at->first, at->second));
-  }
-  return listings;
-}
-
 std::optional<AdapterListing> AdapterStore::find(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   const auto at = entries_.find(name);
   if (at == entries_.end()) return std::nullopt;
   return listing_of(at->first, at->second);
-}
-
-AdapterStore::Served AdapterStore::served() const {
-  const std::lock_guard lock(mutex_);
-  Served served{stamp_of_entries(), {}, {}};
-  served.names.reserve(entries_.size());
-  for (const auto& [name, entry] : entries_) {
-    if (entry.refused) continue;
-    served.names.push_back(name);
-    served.context_tokens_max.push_back(entry.context_tokens_max);
-  }
-  return served;
-}
-
-std::uint64_t AdapterStore::served_stamp() const {
-  const std::lock_guard lock(mutex_);
-  return stamp_of_entries();
-}
-
-// A registration has one name, and no two registrations the same number. An FNV hash of 64-bit words.
-std::uint64_t AdapterStore::stamp_of_entries() const {
-  constexpr std::uint64_t basis = 14695981039346656037U, prime = 1099511628211U;
-  std::uint64_t stamp = basis;
-  for (const auto& [name, entry] : entries_) {
-    stamp = (stamp ^ (entry.registration * 2 + (entry.refused ? 1 : 0))) * prime;
-    stamp = (stamp ^ static_cast<std::uint64_t>(entry.context_tokens_max)) * prime;
-  }
-  return stamp;
-}
-
-AdapterCounts AdapterStore::counts() const {
-  const std::lock_guard lock(mutex_);
-  AdapterCounts counts{entries_.size(), left_out_count_, 0};
-  for (const auto& [name, entry] : entries_) {
-    if (entry.refused) ++counts.refused;
-    if (entry.unavailable) ++counts.unavailable;
-  }
-  return counts;
-}
-
-AdapterListing AdapterStore::listing_of(const std::string& name, const Entry& entry) {
-  return {name,
-          entry.folder.path,
-          entry.refused ? std::optional(*entry.refused) : std::nullopt,
-          entry.base_model_name,
-          entry.rank,
-          entry.context_tokens_max,
-          entry.unavailable == nullptr,
-          entry.version};
 }
 
 std::optional<std::string> AdapterStore::name_of_folder(std::string_view name_or_path) const {

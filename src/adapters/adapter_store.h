@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -47,7 +48,7 @@ struct AdapterListing {
 
 struct AdapterCounts {
   std::size_t registered = 0;
-  std::size_t refused = 0;      // of these and of the folders that were left out
+  std::size_t refused = 0;      // of these, and of the folders that have no name
   std::size_t unavailable = 0;  // of the registered: whose folders could not be read at the last look
 };
 
@@ -84,6 +85,8 @@ struct ExaminedAdapter {
   AdapterTraits traits;
   Sha256Digest identity{};
   std::vector<std::string> warnings;
+  // While it exists, whoever owns the folder leaves it there: so a name that means it is never without it. Null: nobody does.
+  std::shared_ptr<const void> hold = {};
 };
 
 // What happens to a name that already means an adapter.
@@ -102,7 +105,7 @@ class AdapterStore {
   AdapterStore(const AdapterStore&) = delete;
   AdapterStore& operator=(const AdapterStore&) = delete;
 
-  // [A-Za-z0-9][A-Za-z0-9._/-]{0,127} without "..".
+  // [A-Za-z0-9][A-Za-z0-9._/-]{0,127} without "..", "/." and "/-": parts of names become arguments of programs, and folders.
   [[nodiscard]] static bool is_name(std::string_view name);
   // "bad_name" when it is not a valid name.
   [[nodiscard]] static Status check_name(std::string_view name);
@@ -127,6 +130,10 @@ class AdapterStore {
   bool remove(std::string_view name);
   // The same if the name means this folder; false when it means another or nothing.
   bool remove_folder(std::string_view name, const std::string& folder);
+
+  // A folder got no name, and counts as refused until it gets one or is forgotten.
+  void note_left_out(const std::string& folder);
+  void forget_left_out(const std::string& folder);
 
   // Whether any name means a folder of this path; and removes all that do.
   [[nodiscard]] bool has_folder(std::string_view path) const;
@@ -183,6 +190,8 @@ class AdapterStore {
   // Versions that were retired since the last call: no new sequence will use their images. Takes no lock when there are none.
   [[nodiscard]] std::vector<AdapterId> take_retired();
 
+  // What follows about all adapters is read in pieces, between which others find theirs: who is added, changed or removed meanwhile may be
+  // in it or not.
   [[nodiscard]] std::vector<AdapterListing> list() const;  // sorted by name
   // Those after the name `begin` in the order of names, `count_max` at most, that `wanted` holds for; it must not call the store.
   [[nodiscard]] std::vector<AdapterListing> list_after(std::string_view begin, std::size_t count_max,
@@ -195,6 +204,8 @@ class AdapterStore {
   };
   [[nodiscard]] Served served() const;
   [[nodiscard]] std::uint64_t served_stamp() const;
+  // The contents that these names mean, as the engine numbers them; sorted.
+  [[nodiscard]] std::vector<AdapterId> version_ids(const std::function<bool(const std::string& name)>& wanted) const;
   [[nodiscard]] std::optional<AdapterListing> find(std::string_view name) const;
   // The adapter with this name, or whose folder is or ends with this path (in whole components), if there is only one. Reads no file.
   [[nodiscard]] std::optional<std::string> name_of_folder(std::string_view name_or_path) const;
@@ -236,6 +247,8 @@ class AdapterStore {
     std::function<void()> then;
   };
 
+  template <class Visit>
+  void visit_after(std::string_view begin, Visit visit) const;
   [[nodiscard]] bool add(std::string_view name, const FolderPath& folder, TakenName taken);
   [[nodiscard]] Result<AdapterConfig> peek(Entry& entry, const Folder& folder) const;
   void look(const std::string& name, std::uint64_t registration);
@@ -246,7 +259,6 @@ class AdapterStore {
   Entry& put(std::string_view name, Entry entry);
   void erase(Entries::iterator at);
   void make_version(std::string_view name, Entry& entry, const ImageSize& size, AdapterTraits traits);
-  [[nodiscard]] std::uint64_t stamp_of_entries() const;
   [[nodiscard]] AdapterStanding standing_of(const std::string& name, const Entry& entry) const;
   [[nodiscard]] static AdapterListing listing_of(const std::string& name, const Entry& entry);
   [[nodiscard]] static bool is_resident(const Entry& entry);
@@ -302,7 +314,7 @@ class AdapterStore {
   std::atomic<bool> has_retired_{false};  // written under mutex_
   std::uint64_t registration_count_ = 0;  // guarded by mutex_
   std::uint64_t version_count_ = 0;       // guarded by mutex_; also the last AdapterId given
-  std::size_t left_out_count_ = 0;        // guarded by mutex_; folders of roots
+  std::set<std::string> left_out_;        // guarded by mutex_; paths of folders that got no name
   WorkLanes lanes_;                       // its jobs use the members above
   std::jthread watcher_;                  // last: uses all others
 };

@@ -52,8 +52,10 @@ void AdapterWatcher::scan_folder(const FolderPath& path) {
   known.is_settled = !known.waits_for_name;
   if (known.waits_for_name) {
     if (!waited_for_name) log_warning("--watch-adapters: folder {} waits until its name is free: {}", path.path, added.error().message);
+    store_.note_left_out(path.path);
   } else if (!added) {
     log_warning("--watch-adapters: folder {} is skipped: {}", path.path, added.error().message);
+    store_.note_left_out(path.path);
   } else {
     log_info("--watch-adapters: added adapter \"{}\"", name);
   }
@@ -68,6 +70,7 @@ void AdapterWatcher::forget_missing() {
     }
     const std::string name = name_of_folder(path);
     if (store_.remove_folder(name, path)) log_info("--watch-adapters: removed adapter \"{}\"", name);
+    store_.forget_left_out(path);
     at = folders_.erase(at);
   }
 }

@@ -133,6 +133,28 @@ TEST_F(AdapterWatcherTest, TakesAFolderThatWasLeftOutAtTheStartOnceItsNameIsFree
   EXPECT_EQ(store.list()[0].folder, other_root.file("first"));
 }
 
+TEST_F(AdapterWatcherTest, CountsFoldersWithoutANameAsLongAsTheyAreThere) {
+  EXPECT_EQ(store.counts().refused, 0U);
+  small_lora().write(root.file("_no name"));
+  scan(2);
+  EXPECT_EQ(store.counts().refused, 1U);
+  fs::remove_all(root.file("_no name"));
+  scan(1);
+  EXPECT_EQ(store.counts().refused, 0U);
+
+  const TemporaryFolder other_root;
+  small_lora().write(other_root.file("first"));
+  EXPECT_EQ(store.add_root(other_root.path()).value(), 0);
+  EXPECT_EQ(store.counts().refused, 1U) << "its name is taken";
+  AdapterWatcher other(store, other_root.path());
+  for (int i = 0; i < 3; ++i) other.scan();
+  EXPECT_EQ(store.counts().refused, 1U) << "it is one folder";
+  ASSERT_TRUE(store.remove("first"));
+  other.scan();
+  EXPECT_EQ(store.counts().registered, 1U);
+  EXPECT_EQ(store.counts().refused, 0U) << "it has a name now";
+}
+
 TEST_F(AdapterWatcherTest, LetsAnUnloadedNameStayAwayUntilItsFolderComesAgain) {
   EXPECT_TRUE(store.remove("first"));
   scan(3);

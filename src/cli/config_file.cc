@@ -131,7 +131,12 @@ Result<std::vector<ConfigEntry>> read_config_file(const std::string& path) {
 
 Result<std::vector<ConfigEntry>> parse_config(const std::string& text, const std::string& path) {
   try {
-    return ConfigReader(path).entries_of(YAML::Load(text));
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.size() > 1) {
+      return error("bad_config", "{}:{}: expected one document of options, found another one: only the first would count", path,
+                   line_of(documents[1].Mark()));
+    }
+    return ConfigReader(path).entries_of(documents.empty() ? YAML::Node() : documents.front());
   } catch (const YAML::Exception& failed) {
     return error("bad_config", "{}:{}: {}", path, line_of(failed.mark), failed.msg);
   }

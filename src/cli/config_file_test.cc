@@ -52,6 +52,7 @@ TEST(ConfigFile, MayBeJsonOrEmpty) {
   EXPECT_EQ(entries[1].line, 2);
   EXPECT_THAT(entries[1].values, ElementsAre("a", "b"));
   EXPECT_THAT(entries_of_text("# nothing\n"), IsEmpty());
+  EXPECT_EQ(entries_of_text("--- # options\nport: 1\n...\n").size(), 1u) << "one document, marked as such";
 }
 
 TEST(ConfigFile, ErrorsNameFileLineAndKey) {
@@ -60,6 +61,7 @@ TEST(ConfigFile, ErrorsNameFileLineAndKey) {
   EXPECT_THAT(refusal_of_config("threads: 2\nport:\n"), HasSubstr("a.yaml:2: port: expected a value, found none"));
   EXPECT_THAT(refusal_of_config("a: [1\nb: 2"), HasSubstr("a.yaml:2: "));
   EXPECT_THAT(refusal_of_config("- port\n"), HasSubstr("a.yaml: expected options"));
+  EXPECT_THAT(refusal_of_config("port: 1\n---\nthreads: 2\n"), HasSubstr("a.yaml:3: expected one document"));
   EXPECT_THAT(refusal_of_config("[a]: 1\n"), HasSubstr("a.yaml:1: expected the name of an option"));
 }
 

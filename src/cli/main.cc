@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <limits>
 #include <new>
 #include <string>
 #include <string_view>
@@ -125,54 +126,16 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
       ->type_name("FILE");
 }
 
-void add_page_options(CLI::App& command, ServeArguments& arguments) {
-  command
-      .add_option("--tool-call-parser", arguments.tool_call_parser,
-                  "Form in which the model writes tool calls, such as hermes; none: calls stay text [found in the chat template]")
-      ->type_name("NAME");
-  command
-      .add_option("--reasoning-parser", arguments.reasoning_parser,
-                  "Form in which the model marks its reasoning, such as think; none: it stays text [found in the chat template]")
-      ->type_name("NAME");
-  command
-      .add_option(
-          "--allowed-origins", arguments.allowed_origins,
-          "Origins of web pages that may call the server (CORS), such as https://app.example.org; \"*\": all. Texts or a JSON list [none]")
-      ->type_name("ORIGIN");
-  command.add_option("--allowed-methods", arguments.allowed_methods, "Methods that these pages may use [all]")->type_name("METHOD");
-  command.add_option("--allowed-headers", arguments.allowed_headers, "Request headers that these pages may set [all]")->type_name("HEADER");
-  command.add_flag("--allow-credentials", arguments.allow_credentials, "Let these pages send cookies and other credentials");
-  command.add_flag("--no-page", arguments.no_page, "Give browsers no page at /");
-}
-
-void add_health_options(CLI::App& command, ServeArguments& arguments) {
-  command
-      .add_option(
-          "--health-port", arguments.health_port,
-          "A second port with /health, /ping, /metrics, /version and /load only, which need no key there and stay reachable when all "
-          "connections are in use; 0: any that is free [none]")
-      ->type_name("N");
-  command.add_option("--health-host", arguments.health_host, "Address of the second port [--host]")->type_name("ADDRESS");
-  command
-      .add_option(
-          "--stall-time", arguments.stall_seconds,
-          "Seconds without any progress of the engine after which it counts as hung: requests are answered 503, and /health says so "
-          "[10; reference backend: 60]")
-      ->type_name("N")
-      ->check(in_range(1, 86400));
-  command.add_option("--on-stall", arguments.on_stall, "When the engine hangs: wait for it, or exit with code 1")
-      ->type_name("wait|exit")
-      ->check(slora::one_of({"wait", "exit"}))
-      ->capture_default_str();
-}
-
 CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
   CLI::App* command = app.add_subcommand("serve", "Serve a model and its adapters over HTTP, as OpenAI's API does");
   add_model_options(*command, arguments.model);
   command->add_option("--host", arguments.host, "Address to listen on; one that other machines reach needs --api-key")
       ->type_name("ADDRESS")
       ->capture_default_str();
-  command->add_option("--port", arguments.port, "Port to listen on; 0: any that is free")->type_name("N")->capture_default_str();
+  command->add_option("--port", arguments.port, "Port to listen on; 0: any that is free")
+      ->type_name("N")
+      ->check(in_range(0, slora::kPortMax))
+      ->capture_default_str();
   command->add_option("--api-key", arguments.api_keys, "Key that clients must send as \"Authorization: Bearer KEY\"; repeatable")
       ->type_name("KEY")
       ->envname("SLORA_API_KEY");
@@ -186,8 +149,6 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
       ->add_option("--api-key-file", arguments.api_key_file,
                    "JSON file of more keys, as SHA-256, with their tenants and the models they may use; read again when it changes")
       ->type_name("FILE");
-  add_page_options(*command, arguments);
-  add_health_options(*command, arguments);
   command->add_flag(
       "--prefault-pool", arguments.prefault_pool,
       "Take the pool's memory from the system at the start instead of at first use: the start takes longer, the first prompts "
@@ -215,7 +176,7 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
           "Which hidden states make an embedding: last, of the last token, or mean, of all [as 1_Pooling/config.json of the model's "
           "folder says; last without it]")
       ->type_name("NAME")
-      ->check(CLI::IsMember({"last", "mean"}));
+      ->check(slora::one_of({"last", "mean"}));
   slora::add_operation_options(*command, arguments);
   command->add_option("--drain-time", arguments.drain_seconds, "Seconds that running requests may take to finish after SIGTERM")
       ->type_name("N")
@@ -261,7 +222,9 @@ CLI::App* add_generate(CLI::App& app, GenerateArguments& arguments) {
       ->type_name("T")
       ->check(real_range(0, 100))
       ->capture_default_str();
-  command->add_option("--seed", arguments.seed, "Makes draws repeatable [a random one]")->type_name("N");
+  command->add_option("--seed", arguments.seed, "Makes draws repeatable [a random one]")
+      ->type_name("N")
+      ->check(in_range(std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()));
   command->footer(
       "Examples:\n"
       "  slora generate --model models/llama --prompt 'Once upon a time'\n"

@@ -11,9 +11,9 @@
 #include "formats/json.h"
 
 namespace slora {
-CLI::Validator in_range(std::int32_t min, std::int32_t max) {
+CLI::Validator in_range(std::int64_t min, std::int64_t max) {
   const auto refusal = [min, max](const std::string& text) {
-    std::int32_t value = 0;
+    std::int64_t value = 0;
     const bool is_inside = CLI::detail::lexical_cast(text, value) && value >= min && value <= max;
     return is_inside ? std::string() : fmt::format("expected a whole number from {} to {}, found {}", min, max, quote(text));
   };

@@ -6,8 +6,10 @@
 
 namespace slora {
 
+inline constexpr std::int64_t kPortMax = 65535;
+
 // Validators for the values of an option, both ends included, that keep the help text short and say what they expected and found.
-[[nodiscard]] CLI::Validator in_range(std::int32_t min, std::int32_t max);
+[[nodiscard]] CLI::Validator in_range(std::int64_t min, std::int64_t max);
 
 // Of real numbers: refuses NaN too, which CLI::Range lets through.
 [[nodiscard]] CLI::Validator real_range(double min, double max);

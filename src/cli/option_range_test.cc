@@ -7,7 +7,8 @@ namespace {
 
 TEST(WholeRange, TakesItsEndsAndRefusesWhatIsNoNumberInside) {
   for (const char* text : {"1", "7", "9"}) EXPECT_EQ(in_range(1, 9)(std::string(text)), "") << text;
-  for (const char* text : {"0", "10", "-1", "nan", "ten", ""}) EXPECT_NE(in_range(1, 9)(std::string(text)), "") << text;
+  for (const char* text : {"0", "10", "-1", "nan", "ten", "", "1.5", "4294967297", "99999999999999999999"})
+    EXPECT_NE(in_range(1, 9)(std::string(text)), "") << text;
 }
 
 TEST(RealRange, TakesItsEndsAndWhatIsBetween) {

@@ -184,5 +184,19 @@ TEST(AdapterPins, LetOthersLeaveWhenNobodyUsedThem) {
   EXPECT_TRUE(is_resident(engine, "a14_r8"));
 }
 
+TEST(AdapterPins, LetOthersLeaveWhileNothingIsPlanned) {
+  TestEngine engine(EngineSetting{});
+  const std::string name = adapter_names().front();
+  engine.wait(engine.submit(engine.request(name, kPrompt, kOutputTokens)));
+  std::promise<Status> paused;
+  engine.engine().pause([&](Status status) { paused.set_value(std::move(status)); });
+  ASSERT_TRUE(paused.get_future().get());
+  ASSERT_TRUE(is_resident(engine, name));
+  ASSERT_TRUE(engine.runtime().adapters().set_idle_time(name, std::chrono::milliseconds(50)));
+  ASSERT_TRUE(change(engine, name, &Engine::note_idle_time));
+  EXPECT_TRUE(comes_true([&] { return engine.engine().stats().adapters_resident == 0; }));
+  EXPECT_FALSE(is_resident(engine, name));
+}
+
 }  // namespace
 }  // namespace slora::testing

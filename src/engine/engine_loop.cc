@@ -110,7 +110,11 @@ void EngineLoop::run_iteration() {
 
 // Plans the next step and submits it; returns whether there is one. Requires: fewer steps are under way than there are slots.
 bool EngineLoop::plan_step() {
-  if (is_paused_) return false;
+  if (is_paused_) {
+    scheduler_->evict_unused_adapters(clock_.now());  // idle adapters leave the pool all the same: somebody may pause to have its memory
+    drop_evicted_views();
+    return false;
+  }
   StepSlot& slot = slot_of(submitted_count_);
   scheduler_->schedule(slot.plan, clock_.now());
   drop_evicted_views();

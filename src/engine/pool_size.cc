@@ -25,6 +25,8 @@ Result<KvGeometry> choose_kv_geometry(const RuntimeOptions& options, const Model
 
 namespace {
 
+constexpr double kPositionsMax = 1 << 24;
+
 // Of what is free on a device, in percent: the rest is for graphs, and for what the runtime takes.
 constexpr std::uint64_t kDeviceShare = 92;
 
@@ -87,6 +89,40 @@ Status take_pool_memory(const RuntimeOptions& options, const ModelShards& model)
     });
   }
   return {};
+}
+
+Status check_weight_bytes(std::uint64_t weight_bytes, const FreeMemory& memory) {
+  if (memory.bytes == 0 || weight_bytes <= memory.bytes) return {};
+  return error("E_MEMORY", "model: its packed weights take {:.2f} GiB, and {:.2f} GiB of {}memory are free", gib(weight_bytes),
+               gib(memory.bytes), memory.of == FreeMemory::Of::device ? "the device's " : "");
+}
+
+std::int64_t trained_positions(const ModelConfig& config) {
+  const RopeConfig& rope = config.rope;
+  if (rope.kind == RopeKind::dynamic) return rope.original_max_position;
+  if (rope.kind == RopeKind::yarn) {
+    const double extended = std::min(rope.factor * static_cast<double>(rope.original_max_position), kPositionsMax);
+    return std::max(config.max_position_embeddings, static_cast<std::int64_t>(extended));
+  }
+  return config.max_position_embeddings;
+}
+
+Result<std::int32_t> choose_max_model_len(const RuntimeOptions& options, const ModelConfig& config, std::int64_t pool_tokens) {
+  const std::int64_t trained = trained_positions(config);
+  if (!options.max_model_len) return static_cast<std::int32_t>(std::min({trained, pool_tokens, std::int64_t{kPositionsDefaultMax}}));
+  if (*options.max_model_len < 2) return error("E_MAX_MODEL_LEN", "--max-model-len: expected at least 2, found {}", *options.max_model_len);
+  if (*options.max_model_len > trained) {
+    return error("E_MAX_MODEL_LEN", "--max-model-len: {} is beyond the {} positions that the model was made for (config.json, {})",
+                 *options.max_model_len, trained,
+                 config.rope.kind == RopeKind::dynamic ? "dynamic RoPE is served up to its original length" : "max_position_embeddings");
+  }
+  if (*options.max_model_len > pool_tokens) {
+    return error("E_MAX_MODEL_LEN",
+                 "--max-model-len: {} tokens do not fit the pool, which holds {} next to pinned adapters; give it more with "
+                 "--pool-memory",
+                 *options.max_model_len, pool_tokens);
+  }
+  return *options.max_model_len;
 }
 
 }  // namespace slora

@@ -11,6 +11,7 @@ namespace slora {
 
 inline constexpr std::uint64_t kPoolBytesDefaultMax = std::uint64_t{8} << 30;  // of the host's memory
 inline constexpr std::uint64_t kPageCountMax = std::uint64_t{1} << 31;
+inline constexpr std::int32_t kPositionsDefaultMax = 1 << 20;  // unless --max-model-len allows more
 
 // What weights and the pool may take.
 struct FreeMemory {
@@ -35,5 +36,13 @@ struct FreeMemory {
 // Commits the pool's physical memory; "E_POOL" when it is not free. Runs last before the engine: it takes long, and by then everything else
 // is allocated.
 [[nodiscard]] Status take_pool_memory(const RuntimeOptions& options, const ModelShards& model);
+// The packed weights, and then the pool, must fit in free memory: the system allocates it at first use, so an allocation that is too large
+// would end the process hours later. "E_MEMORY".
+[[nodiscard]] Status check_weight_bytes(std::uint64_t weight_bytes, const FreeMemory& memory);
+
+// Positions that the model was trained for.
+[[nodiscard]] std::int64_t trained_positions(const ModelConfig& config);
+// What --max-model-len allows, or without it what model and pool do. "E_MAX_MODEL_LEN".
+[[nodiscard]] Result<std::int32_t> choose_max_model_len(const RuntimeOptions& options, const ModelConfig& config, std::int64_t pool_tokens);
 
 }  // namespace slora

@@ -21,21 +21,8 @@
 namespace slora {
 namespace {
 
-constexpr double kPositionsMax = 1 << 24;
-constexpr std::int32_t kPositionsDefaultMax = 1 << 20;  // unless --max-model-len allows more
-constexpr std::int32_t kOutputRowsMin = 32;             // logits at a time, so that scoring a prompt reads the head's weights seldom
-constexpr std::int32_t kWidestSiteModules = 3;          // q, k, v
-
-// Positions that the model was trained for.
-std::int64_t trained_positions(const ModelConfig& config) {
-  const RopeConfig& rope = config.rope;
-  if (rope.kind == RopeKind::dynamic) return rope.original_max_position;
-  if (rope.kind == RopeKind::yarn) {
-    const double extended = std::min(rope.factor * static_cast<double>(rope.original_max_position), kPositionsMax);
-    return std::max(config.max_position_embeddings, static_cast<std::int64_t>(extended));
-  }
-  return config.max_position_embeddings;
-}
+constexpr std::int32_t kOutputRowsMin = 32;     // logits at a time, so that scoring a prompt reads the head's weights seldom
+constexpr std::int32_t kWidestSiteModules = 3;  // q, k, v
 
 Result<std::vector<ShardShape>> make_shard_shapes(const RuntimeOptions& options, const ModelConfig& config) {
   if (options.shard_count < 1 || options.shard_count > kShardsMax) {
@@ -84,14 +71,6 @@ ModelShape model_shape_of(const ModelConfig& config, const ShardShape& shard, co
           .windows = std::move(windows),
           .step_rows_max = limits.step_tokens_max,
           .output_rows_max = limits.output_rows_max};
-}
-
-// The packed weights, and then the pool, must fit in free memory: the system allocates it at first use, so an allocation that is too large
-// would end the process hours later.
-Status check_weight_bytes(std::uint64_t weight_bytes, const FreeMemory& memory) {
-  if (memory.bytes == 0 || weight_bytes <= memory.bytes) return {};
-  return error("E_MEMORY", "model: its packed weights take {:.2f} GiB, and {:.2f} GiB of {}memory are free", gib(weight_bytes),
-               gib(memory.bytes), memory.of == FreeMemory::Of::device ? "the device's " : "");
 }
 
 // `page_bytes`: of a page on all shards.
@@ -180,24 +159,6 @@ std::vector<std::unique_ptr<Communicator>> make_communicators(std::int32_t shard
   std::vector<std::unique_ptr<Communicator>> single;
   single.push_back(std::make_unique<SingleCommunicator>());
   return single;
-}
-
-Result<std::int32_t> choose_max_model_len(const RuntimeOptions& options, const ModelConfig& config, std::int64_t pool_tokens) {
-  const std::int64_t trained = trained_positions(config);
-  if (!options.max_model_len) return static_cast<std::int32_t>(std::min({trained, pool_tokens, std::int64_t{kPositionsDefaultMax}}));
-  if (*options.max_model_len < 2) return error("E_MAX_MODEL_LEN", "--max-model-len: expected at least 2, found {}", *options.max_model_len);
-  if (*options.max_model_len > trained) {
-    return error("E_MAX_MODEL_LEN", "--max-model-len: {} is beyond the {} positions that the model was made for (config.json, {})",
-                 *options.max_model_len, trained,
-                 config.rope.kind == RopeKind::dynamic ? "dynamic RoPE is served up to its original length" : "max_position_embeddings");
-  }
-  if (*options.max_model_len > pool_tokens) {
-    return error("E_MAX_MODEL_LEN",
-                 "--max-model-len: {} tokens do not fit the pool, which holds {} next to pinned adapters; give it more with "
-                 "--pool-memory",
-                 *options.max_model_len, pool_tokens);
-  }
-  return *options.max_model_len;
 }
 
 std::unique_ptr<ModelShards> make_model_shards(const ModelConfig& config, std::vector<std::unique_ptr<Backend>> backends,

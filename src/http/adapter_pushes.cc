@@ -38,6 +38,9 @@ void AdapterRoutes::push(const std::shared_ptr<Exchange>& exchange) {
   if (Status usable = check_name(name, TakenName::replace); !usable) {
     return exchange->respond(error_response({usable.error().code, usable.error().message, "name"}));
   }
+  const Result<std::shared_ptr<PushedAdapters::Push>> begun = pushed_.begin(name);
+  if (!begun) return exchange->respond(error_response({begun.error().code, begun.error().message, "name"}));
+  const std::shared_ptr<PushedAdapters::Push> push = *begun;
   const auto pushing = std::make_shared<Pushing>(Pushing{exchange, {}});
   // Shared with a read that may hang and outlast the answer.
   const auto body = std::make_shared<const RequestBody>(exchange->take_body());
@@ -46,10 +49,10 @@ void AdapterRoutes::push(const std::shared_ptr<Exchange>& exchange) {
     if (!pushing->response) return answered->give_up();
     answered->respond(std::move(*pushing->response));
   };
-  const auto read = [this, name, body](Gate& gate) { return read_pushed(name, body->text, gate); };
-  auto done = [this, name, pushing = pushing.get(), back = std::move(back)](const Result<ExaminedAdapter>& adapter) mutable {
+  const auto read = [this, push, body](Gate& gate) { return read_pushed(*push, body->text, gate); };
+  auto done = [this, name, push, pushing = pushing.get(), back = std::move(back)](const Result<ExaminedAdapter>& adapter) mutable {
     try {
-      pushing->response = install_pushed(name, adapter);
+      pushing->response = install_pushed(name, *push, adapter);
     } catch (...) {
       log_exception("an adapter was not installed");
     }
@@ -59,17 +62,20 @@ void AdapterRoutes::push(const std::shared_ptr<Exchange>& exchange) {
   if (!started) exchange->respond(error_response(started.error()));
 }
 
-Result<ExaminedAdapter> AdapterRoutes::read_pushed(const std::string& name, std::string_view file, Gate& gate) {
-  const Result<FolderPath> folder = pushed_.write(name, file);
-  if (!folder) return tl::unexpected(folder.error());
-  Result<ExaminedAdapter> adapter = store_.examine(*folder, options_.page_count_max, gate);
-  if (!adapter) pushed_.take_back(name, *folder);
+// What is refused ends the push here, where its files may be removed however long that takes. A read that was given up ends it when it has
+// ended itself.
+Result<ExaminedAdapter> AdapterRoutes::read_pushed(PushedAdapters::Push& push, std::string_view file, Gate& gate) {
+  const Result<FolderPath> folder = push.write(file);
+  Result<ExaminedAdapter> adapter =
+      folder ? store_.examine(*folder, options_.page_count_max, gate) : Result<ExaminedAdapter>(tl::unexpected(folder.error()));
+  if (!adapter) push.drop();
   return adapter;
 }
 
-HttpResponse AdapterRoutes::install_pushed(const std::string& name, const Result<ExaminedAdapter>& adapter) {
+HttpResponse AdapterRoutes::install_pushed(const std::string& name, PushedAdapters::Push& push, const Result<ExaminedAdapter>& adapter) {
   if (!adapter) return error_response({adapter.error().code, adapter.error().message, "body"});
-  if (Status installed = store_.install(name, *adapter, TakenName::replace); !installed) return error_response(installed.error());
+  const Status installed = push.keep([&] { return store_.install(name, *adapter, TakenName::replace); });
+  if (!installed) return error_response({installed.error().code, installed.error().message, "name"});
   log_info("adapter \"{}\" has the tensors of a request", name);
   const Json answer = {{"name", name}, {"sha256", hex(adapter->identity)}};
   return json_response(answer.dump());

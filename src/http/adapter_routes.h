@@ -100,8 +100,8 @@ class AdapterRoutes {
   // On a thread of unpins_. Waits for the engine alone.
   [[nodiscard]] Status unpin_now(const std::string& name);
   // On a thread of loads_.
-  [[nodiscard]] Result<ExaminedAdapter> read_pushed(const std::string& name, std::string_view file, Gate& gate);
-  [[nodiscard]] HttpResponse install_pushed(const std::string& name, const Result<ExaminedAdapter>& adapter);
+  [[nodiscard]] Result<ExaminedAdapter> read_pushed(PushedAdapters::Push& push, std::string_view file, Gate& gate);
+  [[nodiscard]] HttpResponse install_pushed(const std::string& name, PushedAdapters::Push& push, const Result<ExaminedAdapter>& adapter);
   // On the thread of pins_.
   [[nodiscard]] HttpResponse change_now(const std::string& name, std::string_view body);
   [[nodiscard]] Status set_idle_time(const std::string& name, std::optional<Timestamp> time);

@@ -313,7 +313,7 @@ void add_adapters(std::vector<Route>& routes, AdapterRoutes& adapters) {
               "\"adapter_config\". What the name meant before is replaced.",
               schema({{"type", "string"}, {"format", "binary"}}),
               {json_answer(object_with({{"name", "string"}, {"sha256", "string"}}))},
-              {404, 503}}};
+              {404, 409, 503}}};
   push.about.body_type = "application/octet-stream";
   push.body_size = BodySize::large;
   routes.push_back(std::move(push));

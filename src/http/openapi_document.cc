@@ -22,6 +22,7 @@ constexpr std::array kStatusTexts = {
     StatusText{403, "The key, the web page that asks, or the path that the body names, is not permitted here."},
     StatusText{404, "There is no model, adapter or folder of this name."},
     StatusText{408, "The request came too slowly."},
+    StatusText{409, "The adapter changes in another way just now: send it again when that is done."},
     StatusText{413, "The body is too long."},
     StatusText{414, "The path is too long."},
     StatusText{415, "The body does not come in the type that this path takes."},

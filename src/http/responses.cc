@@ -18,6 +18,7 @@ constexpr std::array kHttpCodes = {
     HttpCode{"invalid_api_key", 401, ErrorKind::authentication},     HttpCode{"not_permitted", 403, ErrorKind::permission},
     HttpCode{"method_not_allowed", 405, ErrorKind::invalid_request}, HttpCode{"request_timeout", 408, ErrorKind::invalid_request},
     HttpCode{"connections_full", 503, ErrorKind::unavailable},       HttpCode{"request_too_large", 413, ErrorKind::invalid_request},
+    HttpCode{"E_PUSH_UNDER_WAY", 409, ErrorKind::invalid_request},   HttpCode{"E_UNLOADED", 409, ErrorKind::invalid_request},
     HttpCode{"uri_too_long", 414, ErrorKind::invalid_request},       HttpCode{"unsupported_media_type", 415, ErrorKind::invalid_request},
     HttpCode{"head_too_large", 431, ErrorKind::invalid_request},
 };

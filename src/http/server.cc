@@ -207,6 +207,7 @@ void HttpServer::post_after(std::chrono::milliseconds delay, std::function<void(
 
 void HttpServer::run(const HttpServices& services) {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGCHLD, SIG_DFL);  // who started this program may have ignored it; then no end of a program that fetches could be seen
   State& state = *state_;
   for (Listener* listener : {&state.main, &state.health}) {
     HttpConnections& connections = listener->connections;

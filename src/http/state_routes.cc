@@ -6,6 +6,7 @@
 #include <array>
 #include <functional>
 #include <iterator>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -27,6 +28,13 @@ constexpr std::array<char, kPageUseCount> kUseLetters = {'f', 's', 'p', 'a'};  /
 std::int64_t unix_offset_ns() {
   const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<Timestamp>(since_epoch).count() - SteadyClock().now().count();
+}
+
+// What all other adapters have is one thing to who may not name them.
+void hide_adapters(PageMap& map, std::span<const AdapterId> shown) {
+  for (PageMap::Cell& cell : map.cells) {
+    if (!std::ranges::binary_search(shown, cell.adapter)) cell.adapter = kNoAdapter;
+  }
 }
 
 // "f12 a4:7 s3": runs of equal cells, each as a letter for what it is used for, a count, and the number of the adapter.
@@ -159,13 +167,19 @@ HttpResponse StateRoutes::respond(const Wanted& wanted, const PageMap* map) cons
     out += "null},";
   } else {
     fmt::format_to(std::back_inserter(out), R"({{"pages_per_cell":{},"runs":")", map->pages_per_cell);
-    append_runs(out, *map);
+    append_runs(out, wanted.access->allows_all() ? *map : shown_map(*map, *wanted.access));
     out += "\"}},";
   }
   out += adapters_text(wanted);
   out += '}';
   const std::string tag = fmt::format("\"{:x}\"", std::hash<std::string>{}(out));
   return with_entity_tag(json_response(std::move(out)), tag, wanted.if_none_match);
+}
+
+PageMap StateRoutes::shown_map(PageMap map, const ModelAccess& access) const {
+  const auto is_allowed = [&](const std::string& name) { return access.allows(name); };
+  hide_adapters(map, runtime_.adapters().version_ids(is_allowed));
+  return map;
 }
 
 std::string StateRoutes::adapters_text(const Wanted& wanted) const {

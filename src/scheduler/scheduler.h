@@ -118,6 +118,8 @@ class Scheduler {
   void unpin_adapter(AdapterId adapter);
   // For a resident adapter, until it leaves the pool: used instead of SchedulerOptions::adapter_idle_time. Nothing: the option's again.
   void set_adapter_idle_time(AdapterId adapter, std::optional<Timestamp> time) { memory_.adapters().set_idle_time(adapter, time); }
+  // Lets those leave the pool that were idle for so long. schedule() does it too; for an engine that plans nothing for a while.
+  void evict_unused_adapters(Timestamp now);
   // Appends the adapters and the shared images that left the pool since the last call; the engine drops the adapters' views.
   void take_evicted_adapters(std::vector<AdapterId>& evicted);
 
@@ -211,7 +213,6 @@ class Scheduler {
   void add_load(const AdapterNeeds& needs);
   // The first sequence that is admitted after a load pays for it.
   void charge_load(const SequenceRequest& request);
-  void evict_unused_adapters(Timestamp now);
   // Whether what may run can still run next to all pinned adapters.
   [[nodiscard]] Status check_pins() const;
   // Pages of all pinned adapters but this one, without those of shared images that it needs itself.

@@ -61,7 +61,7 @@ bool AdapterSources::is_in_hub(std::string_view name) const {
 }
 
 bool AdapterSources::may_have(std::string_view name) const {
-  if (!AdapterStore::is_name(name) || failure_of(name)) return false;
+  if (!AdapterStore::is_name(name) || !is_source_name(name) || failure_of(name)) return false;
   const bool may_be_in_hub = !options_.hub_folder.empty() && hub_folder_name(name);
   return may_be_in_hub || find_source_rule(options_.rules, name) != nullptr;
 }
@@ -74,26 +74,29 @@ std::optional<Error> AdapterSources::failure_of(std::string_view name) const {
 }
 
 void AdapterSources::fetch(std::string_view name, std::function<void()> then) {
-  get({.name = std::string(name)}, [this, name = std::string(name), then = std::move(then)](const Result<ExaminedAdapter>& adapter) {
-    if (adapter) {
-      // Another of those that waited may have installed it already.
-      const Status installed = store_.install(name, *adapter, TakenName::refuse);
-      if (installed) log_info("adapter \"{}\" was fetched: {}, SHA-256 {}", name, adapter->folder.path, hex(adapter->identity));
-    }
-    then();
-  });
+  auto take = [this, name = std::string(name)](const Result<ExaminedAdapter>& adapter) {
+    if (!adapter) return;
+    // Another of those that waited may have installed it already.
+    const Status installed = store_.install(name, *adapter, TakenName::refuse);
+    if (installed) log_info("adapter \"{}\" was fetched: {}, SHA-256 {}", name, adapter->folder.path, hex(adapter->identity));
+  };
+  get({.name = std::string(name)}, {std::move(take), std::move(then)});
 }
 
-void AdapterSources::get(const SourceRequest& request, Fetched done) {
+void AdapterSources::get(const SourceRequest& request, Waiter waiter) {
   bool must_run = false, has_place = true;
   {
     const std::lock_guard lock(mutex_);
-    std::vector<Fetched>& waiting = waiting_[request];
+    std::vector<Waiter>& waiting = waiting_[request];
     must_run = waiting.empty();
     has_place = waiting.size() < kWaitingMax;
-    if (has_place) waiting.push_back(done);
+    if (has_place) waiting.push_back(std::move(waiter));
   }
-  if (!has_place) return done(unavailable(request, "too many requests wait for it"));
+  if (!has_place) {
+    waiter.take(unavailable(request, "too many requests wait for it"));
+    if (waiter.then) waiter.then();
+    return;
+  }
   if (!must_run || pool_.try_run([this, request] { run(request); })) return;
   end(request, unavailable(request, "too many adapters wait to be fetched"));
 }
@@ -102,13 +105,14 @@ Result<ExaminedAdapter> AdapterSources::get_and_keep(const SourceRequest& reques
   std::promise<Result<ExaminedAdapter>> fetched;
   std::future<Result<ExaminedAdapter>> result = fetched.get_future();
   gate.compute([&] {
-    get(request, [this, &fetched](const Result<ExaminedAdapter>& adapter) {
+    const auto take = [this, &fetched](const Result<ExaminedAdapter>& adapter) {
       if (adapter) {
         const std::lock_guard lock(mutex_);
         kept_.insert(adapter->folder.path);
       }
       fetched.set_value(adapter);
-    });
+    };
+    get(request, {take, {}});
     result.wait();
   });
   return result.get();
@@ -124,12 +128,12 @@ void AdapterSources::run(const SourceRequest& request) {
     if (adapter.error().code != "not_found")  // any client can ask for any name
       log_warning("adapter \"{}\" could not be fetched: {} ({})", request.name, adapter.error().message, adapter.error().code);
   }
-  end(request, adapter);
+  end(request, std::move(adapter));
 }
 
 // Whoever comes from now on sees what came of it, or begins anew.
-void AdapterSources::end(const SourceRequest& request, const Result<ExaminedAdapter>& adapter) {
-  std::vector<Fetched> waiting;
+void AdapterSources::end(const SourceRequest& request, Result<ExaminedAdapter> adapter) {
+  std::vector<Waiter> waiting;
   {
     const std::lock_guard lock(mutex_);
     failures_.erase(request);
@@ -142,19 +146,25 @@ void AdapterSources::end(const SourceRequest& request, const Result<ExaminedAdap
     waiting = std::exchange(waiting_[request], {});
     waiting_.erase(request);
   }
-  for (const Fetched& done : waiting) {
+  const auto call_caught = [](const auto& call) {
     try {
-      done(adapter);
+      call();
     } catch (...) {
       log_exception("a request could not go on after its adapter was fetched");
     }
+  };
+  for (const Waiter& waiter : waiting) call_caught([&] { waiter.take(adapter); });
+  if (adapter) adapter->hold.reset();  // its names keep it from now on, if it has any
+  for (const Waiter& waiter : waiting) {
+    if (waiter.then) call_caught(waiter.then);
   }
 }
 
 Result<ExaminedAdapter> AdapterSources::bring(const SourceRequest& request) {
   if (!is_source_name(request.name) || !is_revision(request.revision)) {
-    return error("not_permitted", "expected a name and a revision of letters, digits and ._/@+=- , found {} and {}", quote(request.name),
-                 quote(request.revision));
+    return error("not_permitted",
+                 "expected a name and a revision of letters, digits and ._/@+=- of which no part begins with '.' or '-', found {} and {}",
+                 quote(request.name), quote(request.revision));
   }
   if (is_in_hub(request.name)) {
     Result<ExaminedAdapter> found = find_in_hub(request);
@@ -193,15 +203,20 @@ Result<ExaminedAdapter> AdapterSources::find_in_hub(const SourceRequest& request
 std::optional<ExaminedAdapter> AdapterSources::find_in_cache(const SourceRequest& request) {
   const std::string key = SourceCache::key_of(request.name, request.revision);
   std::string identity, root;
+  std::shared_ptr<const void> hold;
   {
     const std::lock_guard lock(cache_mutex_);
     const SourceCache::Entry* const entry = cache_->find(key);
     if (entry == nullptr) return std::nullopt;
     identity = entry->identity;
     root = cache_->folder();
+    hold = hold_of(cache_->path_of(key));
   }
   Result<ExaminedAdapter> adapter = examine(FolderPath::beneath(root, key));
-  if (adapter && hex(adapter->identity) == identity) return std::move(*adapter);
+  if (adapter && hex(adapter->identity) == identity) {
+    adapter->hold = std::move(hold);
+    return std::move(*adapter);
+  }
   log_warning("the cache's folder of adapter \"{}\" is not what was fetched; it is fetched again", request.name);
   const std::lock_guard lock(cache_mutex_);
   cache_->remove(key);
@@ -237,6 +252,7 @@ Result<ExaminedAdapter> AdapterSources::run_program(const SourceRule& rule, cons
   const Status added = cache_->add(key, *folder, entry, [this](const std::string& path) { return let_go(path); });
   if (!added) return unavailable(request, added.error().message);
   adapter->folder = FolderPath::beneath(root, key);  // its files' stamps are the same
+  adapter->hold = hold_of(cache_->path_of(key));
   return adapter;
 }
 
@@ -248,8 +264,18 @@ Result<ExaminedAdapter> AdapterSources::examine(const FolderPath& folder) {
   return adapter;
 }
 
-// A name that was fetched is forgotten with its folder, and is fetched again when it is asked for; its image serves those who run.
+std::shared_ptr<const void> AdapterSources::hold_of(const std::string& path) {
+  std::erase_if(held_, [](const auto& entry) { return entry.second.expired(); });
+  std::weak_ptr<const void>& held = held_[path];
+  std::shared_ptr<const void> hold = held.lock();
+  if (hold == nullptr) held = hold = std::make_shared<const char>('\0');
+  return hold;
+}
+
+// A name that was fetched is forgotten with its folder, and is fetched again when it is asked for; its image serves those who run. What is
+// about to get a name stays: the name would have no folder, and nobody would fetch it again.
 bool AdapterSources::let_go(const std::string& path) {
+  if (const auto at = held_.find(path); at != held_.end() && !at->second.expired()) return false;
   {
     const std::lock_guard lock(mutex_);
     if (kept_.contains(path) && store_.has_folder(path)) return false;

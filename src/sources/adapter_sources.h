@@ -53,7 +53,6 @@ class AdapterSources {
  public:
   // Refuses an adapter whose text files cannot be served.
   using CheckTexts = std::function<Status(const FolderPath&, std::int32_t added_tokens, Gate&)>;
-  using Fetched = std::function<void(const Result<ExaminedAdapter>&)>;
 
   // "E_CACHE" when there are rules and their cache can't be used. `store` and `metrics` outlive it.
   [[nodiscard]] static Result<std::unique_ptr<AdapterSources>> create(AdapterSourceOptions options, AdapterStore& store,
@@ -70,10 +69,9 @@ class AdapterSources {
   // Fetches it and registers it under its name; then calls `then`, on another thread or, when too much waits, at once.
   void fetch(std::string_view name, std::function<void()> then);
 
-  // The folder of an adapter, for whoever gives it a name. `done` is called once, as above. With "not_permitted" for a name that no rule
-  // has, "not_found", "adapter_unavailable" when fetching fails or too much waits, and why the adapter is refused.
-  void get(const SourceRequest& request, Fetched done);
-  // The same, waiting for it. What the operator loads so stays in the cache as long as a name means it.
+  // The folder of an adapter, for whoever gives it a name, which must happen while the result exists: its `hold` keeps the folder in the
+  // cache, as a name does afterwards. Waits for it. With "not_permitted" for a name that no rule has, "not_found", "adapter_unavailable"
+  // when fetching fails or too much waits, and why the adapter is refused.
   [[nodiscard]] Result<ExaminedAdapter> get_and_keep(const SourceRequest& request, Gate& gate);
 
   // Ends the programs that run, and starts no more.
@@ -84,12 +82,18 @@ class AdapterSources {
     Error why;
     Timestamp until{};
   };
+  // Of one fetch. Both are called once.
+  struct Waiter {
+    std::function<void(const Result<ExaminedAdapter>&)> take;  // gives it a name while its folder is held
+    std::function<void()> then;                                // may be empty
+  };
 
   AdapterSources(AdapterSourceOptions options, AdapterStore& store, std::uint32_t page_count_max, CheckTexts check_texts,
                  MetricsRegistry& metrics, std::unique_ptr<SourceCache> cache);
 
+  void get(const SourceRequest& request, Waiter waiter);
   void run(const SourceRequest& request);
-  void end(const SourceRequest& request, const Result<ExaminedAdapter>& adapter);
+  void end(const SourceRequest& request, Result<ExaminedAdapter> adapter);
   // On the threads that fetch.
   [[nodiscard]] Result<ExaminedAdapter> bring(const SourceRequest& request);
   [[nodiscard]] Result<ExaminedAdapter> find_in_hub(const SourceRequest& request);
@@ -97,6 +101,8 @@ class AdapterSources {
   [[nodiscard]] Result<ExaminedAdapter> run_program(const SourceRule& rule, const SourceRequest& request);
   [[nodiscard]] Result<ExaminedAdapter> examine(const FolderPath& folder);
   [[nodiscard]] bool is_in_hub(std::string_view name) const;
+  // Require: cache_mutex_ is held.
+  [[nodiscard]] std::shared_ptr<const void> hold_of(const std::string& path);
   [[nodiscard]] bool let_go(const std::string& path);
   Counter& counter(const char* outcome);
 
@@ -108,12 +114,14 @@ class AdapterSources {
   const SteadyClock clock_;
   std::atomic<bool> is_stopped_{false};
   mutable std::mutex mutex_;
-  std::map<SourceRequest, std::vector<Fetched>> waiting_;  // guarded by mutex_, as what follows; whom each fetch is for
+  std::map<SourceRequest, std::vector<Waiter>> waiting_;  // guarded by mutex_, as what follows; whom each fetch is for
   std::map<SourceRequest, Failure> failures_;
   std::set<std::string> kept_;          // paths in the cache
   std::mutex cache_mutex_;              // taken alone, or before the store's
   std::unique_ptr<SourceCache> cache_;  // guarded by cache_mutex_; null without rules
-  WorkPool pool_;                       // last: its jobs use the members above
+  // By path: see ExaminedAdapter::hold. Guarded by cache_mutex_.
+  std::map<std::string, std::weak_ptr<const void>> held_;
+  WorkPool pool_;  // last: its jobs use the members above
 };
 
 }  // namespace slora

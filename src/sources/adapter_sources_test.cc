@@ -4,13 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
 #include <future>
-#include <nlohmann/json.hpp>
 
 #include "adapters/testing/lora_fixture.h"
-#include "sources/pushed_adapters.h"
 
 namespace slora {
 namespace {
@@ -33,9 +30,11 @@ class AdapterSourcesTest : public ::testing::Test {
     options.environment = {"PATH=/usr/bin:/bin"};
     options.hub_folder = folder_.file("hub");
     std::filesystem::create_directories(options.hub_folder);
-    sources_ = AdapterSources::create(
-                   options, store_, 1000, [](const FolderPath&, std::int32_t, Gate&) { return Status{}; }, metrics_)
-                   .value();
+    const auto check_texts = [this](const FolderPath& folder, std::int32_t, Gate&) {
+      if (on_examined_) on_examined_(folder);
+      return Status{};
+    };
+    sources_ = AdapterSources::create(options, store_, 1000, check_texts, metrics_).value();
   }
   // Notes each call, and copies the folder `good` unless the name says something else.
   std::string write_program() const {
@@ -67,13 +66,15 @@ class AdapterSourcesTest : public ::testing::Test {
   const std::string program_ = write_program();
   AdapterStore store_{test_base(), {.look_interval = Timestamp(0)}};
   MetricsRegistry metrics_;
+  std::function<void(const FolderPath&)> on_examined_;  // on the thread that fetches
   std::unique_ptr<AdapterSources> sources_;
 };
 
 TEST_F(AdapterSourcesTest, ServeANameOnceItWasFetched) {
   EXPECT_TRUE(sources_->may_have("acme/sql"));
   EXPECT_FALSE(sources_->may_have("other-sql"));
-  EXPECT_FALSE(sources_->may_have("acme/../sql"));
+  for (const char* name : {"acme/../sql", "acme/.", "acme/.hidden", "acme/-x", "acme/--flag", "acme/a/-x", "acme/a/", "acme//a"})
+    EXPECT_FALSE(sources_->may_have(name)) << name;
   EXPECT_FALSE(sources_->may_have("s3://acme/sql")) << "no name of an adapter has a colon";
   fetch("acme/sql");
   const AdapterStore::Found version = store_.find_version("acme/sql");
@@ -146,12 +147,44 @@ TEST_F(AdapterSourcesTest, ForgetNamesWhoseFoldersGiveWay) {
   EXPECT_TRUE(sources_->may_have("acme/a")) << "it is fetched again";
 }
 
+TEST_F(AdapterSourcesTest, LeaveTheFolderOfWhatIsAboutToHaveAName) {
+  fetch("acme/a");
+  const std::string path = store_.find("acme/a")->folder;
+  const std::uint64_t bytes = folder_bytes(path, 1 << 20);
+  ASSERT_TRUE(store_.remove("acme/a"));
+  make(bytes);  // there is space for one of them
+  // Another adapter wants its space after it was found and read, and before the name means it.
+  on_examined_ = [&](const FolderPath& folder) {
+    if (folder.path == path) fetch("acme/b");
+  };
+  fetch("acme/a");
+  on_examined_ = nullptr;
+  EXPECT_TRUE(store_.resolve("acme/a")) << store_.resolve("acme/a").error().message;
+  ASSERT_TRUE(sources_->failure_of("acme/b"));
+  EXPECT_EQ(sources_->failure_of("acme/b")->code, "adapter_unavailable") << "it may pass";
+  fetch("acme/c");
+  EXPECT_TRUE(store_.resolve("acme/c")) << "what has a name gives way again";
+  EXPECT_TRUE(sources_->may_have("acme/a"));
+}
+
+TEST_F(AdapterSourcesTest, LeaveTheFolderOfAnAddressUntilItHasAName) {
+  const Result<ExaminedAdapter> adapter = load({.name = "s3://bucket/a"});
+  ASSERT_TRUE(adapter);
+  make(folder_bytes(adapter->folder.path, 1 << 20));
+  const Result<ExaminedAdapter> again = load({.name = "s3://bucket/a"});
+  ASSERT_TRUE(again);
+  fetch("acme/b");
+  ASSERT_TRUE(store_.install("sql", *again, TakenName::refuse));
+  EXPECT_TRUE(store_.resolve("sql")) << store_.resolve("sql").error().message;
+}
+
 TEST_F(AdapterSourcesTest, AnAddressIsFetchedByItsRevision) {
   const Result<ExaminedAdapter> adapter = load({.name = "s3://bucket/sql", .revision = "v2"});
   ASSERT_TRUE(adapter) << adapter.error().message;
   EXPECT_EQ(read_text_file(folder_.file("calls"), 100).value(), "s3://bucket/sql v2\n");
   EXPECT_EQ(load({.name = "gs://bucket/sql"}).error().code, "not_permitted");
-  EXPECT_EQ(load({.name = "s3://bucket/../sql"}).error().code, "not_permitted");
+  for (const char* name : {"s3://bucket/../sql", "s3://bucket/-x", "s3://bucket/.", "s3://bucket/"})
+    EXPECT_EQ(load({.name = name}).error().code, "not_permitted") << name;
   EXPECT_EQ(load({.name = "s3://bucket/sql", .revision = "--help"}).error().code, "not_permitted");
   EXPECT_EQ(calls(), 1);
 }
@@ -173,47 +206,6 @@ TEST_F(AdapterSourcesTest, FindFoldersOfTheHubsCache) {
   EXPECT_EQ(calls(), 0);
   write_text(model + "/refs/main", "../../..");
   EXPECT_EQ(load({.name = "hf://org/sql"}).error().code, "not_found") << "a reference names a snapshot";
-}
-
-// A safetensors file of the fixture with its config in the metadata.
-std::string body_of(const LoraFixture& fixture) {
-  const TemporaryFolder folder;
-  const std::string path = folder.file("body");
-  check(write_safetensors(path, fixture.tensors).has_value(), "expected to write the file");
-  const std::string file = read_text_file(path, 1 << 20).value();
-  std::uint64_t bytes = 0;
-  std::memcpy(&bytes, file.data(), sizeof bytes);
-  Json header = Json::parse(file.substr(sizeof bytes, bytes));
-  header["__metadata__"] = {{"adapter_config", fixture.config}};
-  const std::string text = header.dump();
-  const std::uint64_t text_bytes = text.size();
-  std::string body(sizeof text_bytes, '\0');
-  std::memcpy(body.data(), &text_bytes, sizeof text_bytes);
-  return body + text + file.substr(sizeof bytes + bytes);
-}
-
-TEST(PushedAdapters, WriteFoldersOfWhatCameInABody) {
-  const std::string body = body_of(small_lora());
-  PushedAdapters pushed(3 * body.size());
-  AdapterStore store(test_base());
-  const FolderPath first = pushed.write("rl", body).value();
-  EXPECT_TRUE(store.examine(first, 1000));
-  const FolderPath second = pushed.write("rl", body).value(), third = pushed.write("rl", body).value();
-  EXPECT_FALSE(std::filesystem::exists(first.path)) << "the latest two are kept";
-  EXPECT_TRUE(std::filesystem::exists(second.path));
-  EXPECT_EQ(pushed.write("other", body).error().code, "E_TOO_LARGE");
-  pushed.take_back("rl", third);
-  EXPECT_FALSE(std::filesystem::exists(third.path));
-  pushed.forget("rl");
-  EXPECT_FALSE(std::filesystem::exists(second.path));
-  EXPECT_TRUE(pushed.write("other", body));
-}
-
-TEST(PushedAdapters, RefuseWhatIsNoFileWithAConfig) {
-  PushedAdapters pushed(1 << 20);
-  for (const std::string& body : {std::string(), std::string("abc"), std::string(8, '\xff') + "{}", std::string("\2\0\0\0\0\0\0\0[]", 10)})
-    EXPECT_EQ(pushed.write("rl", body).error().code, "E_SAFETENSORS");
-  EXPECT_EQ(pushed.write("rl", std::string("\2\0\0\0\0\0\0\0{}", 10)).error().code, "E_NO_CONFIG");
 }
 
 }  // namespace

@@ -66,13 +66,14 @@ std::string shown_output(std::string output) {
   return begin == std::string::npos ? "nothing" : output.substr(begin, end - begin + 1);
 }
 
-Status judge(int status, const std::string& output) {
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
-  if (WIFEXITED(status) && WEXITSTATUS(status) == kNoSuchAdapterExitCode) {
+Status judge(const siginfo_t& end, const std::string& output) {
+  const bool has_exited = end.si_code == CLD_EXITED;
+  if (has_exited && end.si_status == 0) return {};
+  if (has_exited && end.si_status == kNoSuchAdapterExitCode) {
     return error("not_found", "the program knows no such adapter; it printed: {}", shown_output(output));
   }
-  const std::string end = WIFEXITED(status) ? fmt::format("exit code {}", WEXITSTATUS(status)) : fmt::format("signal {}", WTERMSIG(status));
-  return error("E_FETCH", "the program ended with {}; it printed: {}", end, shown_output(output));
+  return error("E_FETCH", "the program ended with {} {}; it printed: {}", has_exited ? "exit code" : "signal", end.si_status,
+               shown_output(output));
 }
 
 // A running program, and everything that it starts: killed by the destructor.
@@ -81,9 +82,10 @@ class FetchProcess {
   explicit FetchProcess(pid_t process) : process_(process) {}
   FetchProcess(const FetchProcess&) = delete;
   FetchProcess& operator=(const FetchProcess&) = delete;
+  // The group first: as long as its leader was not waited for, no other process or group can have got this number.
   ~FetchProcess() {
     ::kill(-process_, SIGKILL);
-    if (!status_) (void)::waitpid(process_, nullptr, 0);
+    (void)::waitpid(process_, nullptr, 0);
   }
 
   void limit_file_bytes(std::uint64_t bytes) const {
@@ -91,16 +93,15 @@ class FetchProcess {
     (void)::prlimit(process_, RLIMIT_FSIZE, &size, nullptr);
     (void)::prlimit(process_, RLIMIT_CORE, &core, nullptr);
   }
-  // Its status, once it has ended.
-  [[nodiscard]] std::optional<int> look() {
-    int status = 0;
-    if (!status_ && ::waitpid(process_, &status, WNOHANG) == process_) status_ = status;
-    return status_;
+  // How it ended, once it has.
+  [[nodiscard]] std::optional<siginfo_t> look() const {
+    siginfo_t end{};
+    if (::waitid(P_PID, static_cast<id_t>(process_), &end, WEXITED | WNOHANG | WNOWAIT) != 0 || end.si_pid == 0) return std::nullopt;
+    return end;
   }
 
  private:
   const pid_t process_;
-  std::optional<int> status_;
 };
 
 tl::unexpected<Error> too_large(const FetchLimits& limits) {
@@ -135,15 +136,15 @@ Status run_fetch_program(const FetchCall& call, const FetchLimits& limits, const
       ::poll(nullptr, 0, 1);
       if ((readable.revents & POLLIN) == 0) ::poll(nullptr, 0, kLookMilliseconds);
     }
-    const std::optional<int> status = process.look();
+    const std::optional<siginfo_t> end = process.look();
     const SteadyTime now = std::chrono::steady_clock::now();
-    if (status || now >= next_size) {
+    if (end || now >= next_size) {
       if (folder_bytes(call.folder, limits.bytes_max) > limits.bytes_max) return too_large(limits);
       next_size = now + kSizeInterval;
     }
-    if (status) {
+    if (end) {
       read_output(pipe.ends[0], output);
-      return judge(*status, output);
+      return judge(*end, output);
     }
     if (now - begin >= limits.time_max) {
       return error("E_FETCH", "the program did not end within {} s (--adapter-source-time); it printed: {}", limits.time_max.count(),

@@ -41,68 +41,125 @@ bool try_write(const std::string& path, std::string_view text) {
 
 }  // namespace
 
-Result<FolderPath> PushedAdapters::write(const std::string& name, std::string_view file) {
-  Result<std::string> config = config_in(file);
-  if (!config) return forward_error(config);
-  const std::uint64_t bytes = file.size() + config->size();
-
+Result<std::shared_ptr<PushedAdapters::Push>> PushedAdapters::begin(const std::string& name) {
+  auto push = std::make_shared<Push>(*this, name);
   const std::lock_guard lock(mutex_);
-  if (!folder_) {
-    Result<TemporaryFolder> made = TemporaryFolder::create();
-    if (!made) return forward_error(made);
-    folder_.emplace(std::move(*made));
+  Name& entry = names_[name];
+  if (entry.under_way == nullptr) {
+    entry.under_way = push.get();
+    return push;
   }
-  std::vector<Pushed>& pushed = by_name_[name];
-  shorten(pushed, kKeptCount - 1);
+  push->has_ended_ = true;
+  return error("E_PUSH_UNDER_WAY", "another request sends tensors of adapter \"{}\"; send these when that one is answered", name);
+}
+
+void PushedAdapters::forget(const std::string& name) {
+  std::vector<Pushed> removed;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto at = names_.find(name);
+    if (at == names_.end()) return;
+    removed = std::exchange(at->second.kept, {});
+    if (at->second.under_way != nullptr) {
+      at->second.under_way->is_forgotten_ = true;
+    } else {
+      names_.erase(at);
+    }
+  }
+  remove(removed);
+}
+
+// Space for a new folder of the name, which may take that of its folder before the latest.
+Result<PushedAdapters::Pushed> PushedAdapters::reserve(const std::string& name, std::uint64_t bytes) {
+  std::vector<Pushed> removed;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!folder_) {
+      Result<TemporaryFolder> made = TemporaryFolder::create();
+      if (!made) return forward_error(made);
+      folder_.emplace(std::move(*made));
+    }
+    std::vector<Pushed>& kept = names_[name].kept;
+    while (kept.size() >= kKeptCount) {
+      removed.push_back(std::move(kept.front()));
+      kept.erase(kept.begin());
+    }
+  }
+  remove(removed);
+  const std::lock_guard lock(mutex_);
   if (bytes_ + bytes > bytes_max_) {
     return error("E_TOO_LARGE",
                  "the body: {} bytes do not fit next to the other adapters that were pushed, of {} in all (--adapter-push-memory)", bytes,
                  bytes_max_);
   }
-  pushed.push_back({fmt::format("{}", ++count_), bytes});
   bytes_ += bytes;
-  const std::string folder = folder_->path() + "/" + pushed.back().folder;
+  return Pushed{fmt::format("{}", ++count_), bytes};
+}
+
+// Files first: their space is free when others may have it. Without the lock, for others wait for that while they serve requests.
+void PushedAdapters::remove(const std::vector<Pushed>& removed) {
+  std::uint64_t bytes = 0;
+  for (const Pushed& pushed : removed) {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_of(pushed), ignored);
+    bytes += pushed.bytes;
+  }
+  const std::lock_guard lock(mutex_);
+  bytes_ -= bytes;
+}
+
+Result<FolderPath> PushedAdapters::Push::write(std::string_view file) {
+  Result<std::string> config = config_in(file);
+  if (!config) return forward_error(config);
+  Result<Pushed> reserved = all_.reserve(name_, file.size() + config->size());
+  if (!reserved) return forward_error(reserved);
+  const std::string folder = all_.path_of(*reserved);
+  const FolderPath path = FolderPath::beneath(all_.folder_->path(), reserved->folder);
+  {
+    const std::lock_guard lock(all_.mutex_);
+    written_ = *std::move(reserved);
+  }
   std::error_code failure;
   std::filesystem::create_directory(folder, failure);
-  if (failure || !try_write(folder + "/adapter_config.json", *config) || !try_write(folder + "/adapter_model.safetensors", file)) {
-    remove(pushed.back());
-    pushed.pop_back();
+  if (failure || !try_write(folder + "/adapter_config.json", *config) || !try_write(folder + "/adapter_model.safetensors", file))
     return error("E_WRITE", "the temporary folder can't be written");
+  return path;
+}
+
+// Under the lock: forget() comes before, and nothing is installed, or after, and the name is unloaded then.
+Status PushedAdapters::Push::keep(const std::function<Status()>& install) {
+  Status kept;
+  {
+    const std::lock_guard lock(all_.mutex_);
+    if (is_forgotten_) {
+      kept = error("E_UNLOADED", "adapter \"{}\" was unloaded while its tensors were read", name_);
+    } else {
+      kept = install();
+    }
+    if (kept) {
+      Name& entry = all_.names_[name_];
+      entry.kept.push_back(*std::exchange(written_, std::nullopt));
+      entry.under_way = nullptr;
+      has_ended_ = true;
+    }
   }
-  return FolderPath::beneath(folder_->path(), pushed.back().folder);
+  drop();
+  return kept;
 }
 
-void PushedAdapters::take_back(const std::string& name, const FolderPath& folder) {
-  const std::lock_guard lock(mutex_);
-  const auto at = by_name_.find(name);
-  if (at == by_name_.end()) return;
-  std::vector<Pushed>& pushed = at->second;
-  // The name may have been pushed again since.
-  const auto refused = std::ranges::find_if(pushed, [&](const Pushed& each) { return folder_->path() + "/" + each.folder == folder.path; });
-  if (refused == pushed.end()) return;
-  remove(*refused);
-  pushed.erase(refused);
-}
-
-void PushedAdapters::forget(const std::string& name) {
-  const std::lock_guard lock(mutex_);
-  const auto at = by_name_.find(name);
-  if (at == by_name_.end()) return;
-  shorten(at->second, 0);
-  by_name_.erase(at);
-}
-
-void PushedAdapters::remove(const Pushed& pushed) {
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_->path() + "/" + pushed.folder, ignored);
-  bytes_ -= pushed.bytes;
-}
-
-void PushedAdapters::shorten(std::vector<Pushed>& pushed, std::size_t count_max) {
-  while (pushed.size() > count_max) {
-    remove(pushed.front());
-    pushed.erase(pushed.begin());
+void PushedAdapters::Push::drop() {
+  std::optional<Pushed> written;
+  {
+    const std::lock_guard lock(all_.mutex_);
+    if (has_ended_) return;
+    written = std::exchange(written_, std::nullopt);
   }
+  if (written) all_.remove({*written});
+  const std::lock_guard lock(all_.mutex_);
+  has_ended_ = true;
+  const auto at = all_.names_.find(name_);
+  at->second.under_way = nullptr;
+  if (at->second.kept.empty()) all_.names_.erase(at);
 }
 
 }  // namespace slora

@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -17,15 +19,15 @@ namespace slora {
 // the server. Of each name the latest content is kept, and the one before, which sequences may still need. Any thread.
 class PushedAdapters {
  public:
+  class Push;
+
   // `bytes_max`: of all of them.
   explicit PushedAdapters(std::uint64_t bytes_max) : bytes_max_(bytes_max) {}
 
-  // Writes a folder of what is a safetensors file with the text of an adapter_config.json in its metadata, as "adapter_config".
-  // E_SAFETENSORS, E_NO_CONFIG; E_TOO_LARGE when there is no space for it next to those of other names; E_WRITE.
-  [[nodiscard]] Result<FolderPath> write(const std::string& name, std::string_view file);
-  // What was written for this name, into this folder, was refused.
-  void take_back(const std::string& name, const FolderPath& folder);
-  // The name was unloaded.
+  // The only push of this name, until the result ends; so the name means what was pushed last. E_PUSH_UNDER_WAY while there is another one.
+  // Outlived by *this. Shared by who writes and who installs.
+  [[nodiscard]] Result<std::shared_ptr<Push>> begin(const std::string& name);
+  // The name is unloaded: what was pushed is removed, and a push that is under way can't give it a meaning any more.
   void forget(const std::string& name);
 
  private:
@@ -33,18 +35,49 @@ class PushedAdapters {
     std::string folder;  // its name in folder_
     std::uint64_t bytes = 0;
   };
+  struct Name {
+    std::vector<Pushed> kept;  // oldest first
+    Push* under_way = nullptr;
+  };
   static constexpr std::size_t kKeptCount = 2;  // of each name
 
-  // Require: mutex_ is held.
-  void remove(const Pushed& pushed);
-  void shorten(std::vector<Pushed>& pushed, std::size_t count_max);
+  [[nodiscard]] Result<Pushed> reserve(const std::string& name, std::uint64_t bytes);
+  [[nodiscard]] std::string path_of(const Pushed& pushed) const { return folder_->path() + "/" + pushed.folder; }
+  void remove(const std::vector<Pushed>& removed);
 
   const std::uint64_t bytes_max_;
   std::mutex mutex_;
-  std::optional<TemporaryFolder> folder_;               // guarded by mutex_, as what follows; none before the first
-  std::map<std::string, std::vector<Pushed>> by_name_;  // oldest first
+  std::optional<TemporaryFolder> folder_;  // guarded by mutex_ while there is none; then constant
+  std::map<std::string, Name> names_;      // guarded by mutex_, as what follows
   std::uint64_t bytes_ = 0;
   std::uint64_t count_ = 0;  // since the start
+};
+
+// One push of a name. One thread at a time; forget() and other pushes may come meanwhile.
+class PushedAdapters::Push {
+ public:
+  Push(PushedAdapters& all, std::string name) : all_(all), name_(std::move(name)) {}
+  ~Push() { drop(); }
+  Push(const Push&) = delete;
+  Push& operator=(const Push&) = delete;
+
+  // Writes a folder of what is a safetensors file with the text of an adapter_config.json in its metadata, as "adapter_config".
+  // E_SAFETENSORS, E_NO_CONFIG; E_TOO_LARGE when there is no space for it next to those of other names; E_WRITE. Requires: called once.
+  [[nodiscard]] Result<FolderPath> write(std::string_view file);
+  // Ends the push: keeps the folder if `install`, which gives the name its meaning, succeeds. E_UNLOADED without calling it when the name
+  // was unloaded meanwhile.
+  [[nodiscard]] Status keep(const std::function<Status()>& install);
+  // Ends the push, and removes what it wrote. Nothing when it has ended.
+  void drop();
+
+ private:
+  friend class PushedAdapters;
+
+  PushedAdapters& all_;
+  const std::string name_;
+  bool has_ended_ = false;  // guarded by all_.mutex_, as what follows
+  bool is_forgotten_ = false;
+  std::optional<Pushed> written_;
 };
 
 }  // namespace slora

@@ -16,11 +16,13 @@ constexpr std::string_view kSchemeEnd = "://";
 
 bool is_letter_or_digit(char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 
-// As a path below something: no way up, no empty parts, no option.
+// As a path below something: no way up, no empty parts, no hidden files and no option, also where a program takes a prefix off.
 bool is_plain_path(std::string_view text) {
   constexpr std::string_view allowed = "._/@+=-";
   if (text.empty() || !is_letter_or_digit(text.front())) return false;
-  if (text.find("..") != std::string_view::npos || text.find("//") != std::string_view::npos) return false;
+  for (const std::string_view refused : {"..", "//", "/.", "/-"}) {
+    if (text.find(refused) != std::string_view::npos) return false;
+  }
   return std::ranges::all_of(text, [&](char c) { return is_letter_or_digit(c) || allowed.find(c) != std::string_view::npos; });
 }
 
@@ -32,6 +34,9 @@ std::size_t scheme_end(std::string_view name) {
   return is_scheme ? end + kSchemeEnd.size() : 0;
 }
 
+// What names may begin with.
+bool is_source_prefix(std::string_view text) { return text.size() <= kSourceNameBytesMax && is_plain_path(text.substr(scheme_end(text))); }
+
 }  // namespace
 
 Result<SourceRule> parse_source_rule(std::string_view text) {
@@ -42,7 +47,7 @@ Result<SourceRule> parse_source_rule(std::string_view text) {
   if (equals == std::string_view::npos || equals == 0 || equals + 1 == text.size()) return refuse("PREFIX=COMMAND");
   SourceRule rule{std::string(text.substr(0, equals)), std::string(text.substr(equals + 1))};
   const bool is_scheme = rule.prefix.ends_with(kSchemeEnd) && scheme_end(rule.prefix) == rule.prefix.size();
-  if (!is_scheme && !is_source_name(rule.prefix)) return refuse("a prefix of names such as acme/ or of addresses such as s3://");
+  if (!is_scheme && !is_source_prefix(rule.prefix)) return refuse("a prefix of names such as acme/ or of addresses such as s3://");
   std::error_code failure;
   const std::filesystem::path program = std::filesystem::absolute(rule.program, failure);
   const bool is_file = !failure && std::filesystem::is_regular_file(program, failure);
@@ -62,7 +67,7 @@ const SourceRule* find_source_rule(const std::vector<SourceRule>& rules, std::st
   return longest;
 }
 
-bool is_source_name(std::string_view name) { return name.size() <= kSourceNameBytesMax && is_plain_path(name.substr(scheme_end(name))); }
+bool is_source_name(std::string_view name) { return is_source_prefix(name) && !name.ends_with('/'); }
 
 bool is_revision(std::string_view revision) { return revision.size() <= kRevisionBytesMax && is_plain_path(revision); }
 

@@ -19,8 +19,9 @@ struct SourceRule {
 // The rule with the longest prefix of the name; null: none.
 [[nodiscard]] const SourceRule* find_source_rule(const std::vector<SourceRule>& rules, std::string_view name);
 
-// Whether programs may be called with this name: letters, digits and ._/@+=- , with a scheme or without, up to 512 bytes, without "..",
-// "//" after the scheme, and never with a '-' first, which would be an option.
+// Whether programs may be called with this name: letters, digits and ._/@+=- , with a scheme or without, up to 512 bytes, without ".."
+// and, after the scheme, empty parts. It begins with a letter or digit, and no part of it with '.' or '-': a program that takes a prefix
+// off must not be left with an option, with a folder above or with a hidden file.
 [[nodiscard]] bool is_source_name(std::string_view name);
 // The same for a revision, of up to 128 bytes and without a scheme.
 [[nodiscard]] bool is_revision(std::string_view revision);

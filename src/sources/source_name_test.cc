@@ -13,14 +13,15 @@ TEST(SourceName, IsWhatAProgramMayBeCalledWith) {
   for (const char* name : {"acme/sql", "acme/sql-v3_2.1", "s3://bucket/a/b", "hf://org/name@abc", "a"})
     EXPECT_TRUE(is_source_name(name)) << name;
   for (const std::string name :
-       {"",      "-rf",  "--config=x", "s3://-x", "s3://", "a/../b", "../a", "/etc/passwd", "a//b", "a b",          "a;rm",
-        "$(id)", "`id`", "a|b",        "a\nb",    "a'b",   "a\"b",   "a\\b", "a*",          "~a",   "s3://a/s3://b"}) {
+       {"",      "-rf",      "--config=x", "s3://-x", "s3://", "a/../b",   "../a", "/etc/passwd", "a//b", "a b",           "a;rm",
+        "$(id)", "`id`",     "a|b",        "a\nb",    "a'b",   "a\"b",     "a\\b", "a*",          "~a",   "s3://a/s3://b", "a/.",
+        "a/-x",  "a/--flag", "a/.b",       "a/b/-",   "a/",    "s3://a/-x"}) {
     EXPECT_FALSE(is_source_name(name)) << name;
   }
   EXPECT_FALSE(is_source_name(std::string("a\0b", 3)));
   EXPECT_FALSE(is_source_name(std::string(513, 'a')));
   EXPECT_TRUE(is_revision("refs/pr/1"));
-  for (const char* revision : {"", "-x", "s3://a", "a..b", "a b"}) EXPECT_FALSE(is_revision(revision)) << revision;
+  for (const char* revision : {"", "-x", "s3://a", "a..b", "a b", "refs/-x"}) EXPECT_FALSE(is_revision(revision)) << revision;
 }
 
 TEST(SourceName, HubFoldersAreNamedAsTheHubsClientDoes) {

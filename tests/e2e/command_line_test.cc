@@ -220,7 +220,10 @@ TEST(CommandLine, WhatCannotBeParsedNamesItsOptionAndEndsWithCode2) {
   for (const auto& [given, reason] : std::vector<std::pair<std::vector<std::string>, std::string>>{
            {{"--threads", "2000"}, "slora: --threads: expected a whole number from 0 to 1024, found \"2000\""},
            {{"--on-stall", "run"}, "slora: --on-stall: expected wait or exit, found \"run\""},
-           {{"--port", "ten"}, "slora: --port: expected a number, found \"ten\""},
+           {{"--port", "ten"}, "slora: --port: expected a whole number from 0 to 65535, found \"ten\""},
+           {{"--port", "99999"}, "slora: --port: expected a whole number from 0 to 65535, found \"99999\""},
+           {{"--health-port", "-1"}, "slora: --health-port: expected a whole number from 0 to 65535, found \"-1\""},
+           {{"--pooling", "max"}, "slora: --pooling: expected last or mean, found \"max\""},
            {{"--port"}, "slora: --port: "},
            {{"--no-such-option"}, "--no-such-option"}}) {
     std::vector<std::string> arguments = {"serve", source_path("demo/model")};
