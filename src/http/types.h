@@ -28,6 +28,7 @@ struct HttpRequest {
   std::shared_ptr<TokenQuota> quota{};        // of its key; null: none
   bool is_trusted = true;                     // may see names of adapters on routes that are open to anybody
   std::string query{};                        // the target's raw bytes after '?'
+  std::string traceparent{}, tracestate{};    // of these headers, as they came
   std::string accept{}, if_none_match{};      // of these headers; `accept` is empty on the health port, which has no page
 };
 
