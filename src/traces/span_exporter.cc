@@ -104,7 +104,7 @@ SpanExporter::SpanExporter(SpanExporterOptions options, MetricsRegistry& registr
       dropped_full_(dropped(registry, "queue_full")),
       dropped_failed_(dropped(registry, "export_failed")),
       dropped_rejected_(dropped(registry, "rejected")) {
-  batch_.reserve(options_.waiting_max);
+  batch_.reserve(options_.batch_max);
   thread_ = std::thread([this] { run(); });
 }
 
@@ -136,9 +136,12 @@ void SpanExporter::add(std::vector<Span> spans) {
 
 void SpanExporter::run() {
   for (take_batch(); !batch_.empty(); take_batch()) {
-    deliver_batch();
+    const Delivery delivery = deliver_batch();
     batch_.clear();
+    if (delivery == Delivery::failed && is_ending()) break;
   }
+  const std::lock_guard lock(mutex_);
+  dropped_failed_.add(waiting_.size());
 }
 
 void SpanExporter::take_batch() {
@@ -146,19 +149,19 @@ void SpanExporter::take_batch() {
   do {
     changed_.wait_for(lock, options_.pause, [&] { return is_ending_ || waiting_.size() >= options_.batch_max; });
   } while (waiting_.empty() && !is_ending_);
-  const std::size_t count = is_ending_ ? waiting_.size() : std::min(waiting_.size(), options_.batch_max);
+  const std::size_t count = std::min(waiting_.size(), options_.batch_max);
   const auto end = waiting_.begin() + static_cast<std::ptrdiff_t>(count);
   batch_.assign(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(end));
   waiting_.erase(waiting_.begin(), end);
 }
 
-void SpanExporter::deliver_batch() {
+SpanExporter::Delivery SpanExporter::deliver_batch() {
   const auto last_time = std::chrono::steady_clock::now() + options_.retry_time;
   std::chrono::milliseconds pause = options_.retry_pause;
   for (;;) {
     const bool is_last = is_ending();
     const Attempt attempt = send_batch();
-    if (attempt.is_taken) return;
+    if (attempt.is_taken) return Delivery::taken;
     // Partly random, so that servers which lost one collector do not come back to it all at once.
     const std::chrono::milliseconds own_pause = pause * std::uniform_int_distribution(50, 100)(random_) / 100;
     const std::chrono::milliseconds time = std::min(attempt.retry_after.value_or(own_pause), options_.retry_time);
@@ -167,7 +170,7 @@ void SpanExporter::deliver_batch() {
     warn(attempt.why, is_given_up ? "these are dropped" : "it is repeated");
     if (is_given_up) dropped_failed_.add(batch_.size());
     if (attempt.may_repeat) wait(time);  // also before another batch
-    if (is_given_up) return;
+    if (is_given_up) return Delivery::failed;
   }
 }
 

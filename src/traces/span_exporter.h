@@ -34,7 +34,7 @@ class SpanExporter {
  public:
   // `registry` outlives it.
   SpanExporter(SpanExporterOptions options, MetricsRegistry& registry);
-  // Tries once more to send what waits. Takes at most the rest of an export, and a second.
+  // Sends what waits, until an export fails. Takes at most the rest of an export, and a second.
   ~SpanExporter();
   SpanExporter(const SpanExporter&) = delete;
   SpanExporter& operator=(const SpanExporter&) = delete;
@@ -50,11 +50,13 @@ class SpanExporter {
     std::string why;                                       // it failed
   };
 
+  enum class Delivery { taken, failed };
+
   void run();
   // Waits until there is something to send, and makes it the batch: an empty one once the exporter ends.
   void take_batch();
-  // Returns when the batch was taken or dropped.
-  void deliver_batch();
+  // Returns when the batch was taken, or dropped.
+  [[nodiscard]] Delivery deliver_batch();
   [[nodiscard]] Attempt send_batch();
   [[nodiscard]] Attempt read_answer(int status, const std::string& retry_after, const std::string& body);
   // Less where the exporter ends.
