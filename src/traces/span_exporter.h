@@ -46,8 +46,8 @@ class SpanExporter {
   // How an export ended.
   struct Attempt {
     bool is_taken = false, may_repeat = false;
-    std::optional<std::chrono::milliseconds> retry_after;  // the collector's own wish
-    std::string why;                                       // it failed
+    std::optional<std::chrono::milliseconds> retry_after{};  // the collector's own wish
+    std::string why{};                                       // it failed
   };
 
   enum class Delivery { taken, failed };
