@@ -159,12 +159,12 @@ Reply reply_to(std::uint16_t port, const Call& call) {
              : post(port, call.path, call.body);
 }
 
-// "200", "503 out_of_memory", "200 broken" for a stream that ended with an error, "closed" for none.
+// "200", "503 out_of_memory", "200, then out_of_memory" for a stream that ended with that error, "200 broken" for one that was cut off,
+// "closed" for no answer.
 std::string outcome_of(const Reply& reply) {
   if (reply.status == 0) return "closed";
-  if (reply.status == 200 && reply.is_whole) return "200";
-  if (reply.status == 200)
-    return reply.body.find("\"code\":\"out_of_memory\"") != std::string::npos ? "200, then out_of_memory" : "200 broken";
+  if (reply.status == 200 && reply.body.find("\"code\":\"out_of_memory\"") != std::string::npos) return "200, then out_of_memory";
+  if (reply.status == 200) return reply.is_whole ? "200" : "200 broken";
   const Json body = reply.json();
   const bool has_code = body.is_object() && body.contains("error") && body["error"].contains("code");
   return fmt::format("{} {}", reply.status, has_code ? body["error"]["code"].get<std::string>() : std::string("without a code"));

@@ -77,7 +77,7 @@ Api::Api(std::vector<std::string> model_names, std::shared_ptr<const TextModel> 
 }
 
 std::shared_ptr<GenerationJob> Api::make_job(std::shared_ptr<AnswerSink> sink, JobOrigin origin) {
-  return std::make_shared<GenerationJob>(std::move(sink), JobServices{generator_, *jobs_, metrics_, clock_}, origin);
+  return std::make_shared<GenerationJob>(std::move(sink), JobServices{generator_, *jobs_, metrics_, clock_}, std::move(origin));
 }
 
 }  // namespace slora

@@ -59,7 +59,7 @@ void begin_answer(AnsweredChoice& choice, const PreparedRequest::Prompt& prompt,
 }  // namespace
 
 GenerationJob::GenerationJob(std::shared_ptr<AnswerSink> sink, const JobServices& services, JobOrigin origin)
-    : sink_(std::move(sink)), services_(services), origin_(origin), arrival_(services.clock.now()) {}
+    : sink_(std::move(sink)), services_(services), origin_(std::move(origin)), arrival_(services.clock.now()) {}
 
 void GenerationJob::start(Result<PreparedRequest> prepared) {
   check(!std::exchange(started_, true), "expected a job to be started once");
@@ -78,7 +78,8 @@ void GenerationJob::set_timeout(float seconds) {
 void GenerationJob::take_prepared(Result<PreparedRequest> prepared) {
   if (over_) return;
   if (!prepared) return fail(prepared.error());
-  if (prepared->spec.constraint) return fail({"internal_error", "The form of the answer was not compiled.", prepared->spec.constraint_field});
+  if (prepared->spec.constraint)
+    return fail({"internal_error", "The form of the answer was not compiled.", prepared->spec.constraint_field});
   answer_.request = std::move(*prepared);
   if (const std::optional<float> timeout = answer_.request.spec.timeout_seconds) set_timeout(*timeout);
   bytes_ = answer_.request.memory.bytes();
@@ -190,7 +191,7 @@ void GenerationJob::take_event(std::size_t choice_index, const TokenEvent& event
   send_part(choice_index);
   if (over_ || open_count_ > 0) return;  // over: the sink cancelled within part()
   sink_->done(answer_);
-  over_ = true;
+  if (!std::exchange(over_, true)) report_end(nullptr, ClientLeft::no);
 }
 
 Status GenerationJob::reserve_for(const TokenEvent& event) {
@@ -214,6 +215,7 @@ void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event
     }
     choice.times.started = event.started;
     choice.times.first_token = now;
+    choice.adapter_load_seconds = event.adapter_load_seconds;
     if (spec.output.echo && spec.output.logprobs) choice.characters = prompt_characters(answered);
   }
   if (spec.output.scores_only()) return;  // the engine draws at least one token
@@ -287,8 +289,9 @@ void GenerationJob::send_part(std::size_t choice_index) {
 }
 
 void GenerationJob::cancel() {
-  over_ = true;
+  const bool was_over = std::exchange(over_, true);
   cancel_all("abort");
+  if (!was_over) report_end(nullptr, ClientLeft::yes);
 }
 
 void GenerationJob::end_overdue() {
@@ -311,6 +314,31 @@ void GenerationJob::fail(const Error& error) {
     log_warning("a request for {} failed: {} ({})", answer_.request.model_name, error.message, error.code);
   }
   sink_->failed(failure);
+  report_end(&failure, ClientLeft::no);
+}
+
+void GenerationJob::report_end(const ApiError* failure, ClientLeft client_left) {
+  if (!origin_.report) return;
+  try {
+    RequestReport report{.answer = answer_,
+                         .failure = failure,
+                         .client_left = client_left == ClientLeft::yes,
+                         .times = {.arrival = arrival_},
+                         .ended = services_.clock.now(),
+                         .adapter_load_seconds = {}};
+    const auto take_earlier = [](Timestamp& time, Timestamp other) {
+      if (other != Timestamp{} && (time == Timestamp{} || other < time)) time = other;
+    };
+    for (const Choice& choice : choices_) {
+      take_earlier(report.times.started, choice.times.started);
+      take_earlier(report.times.first_token, choice.times.first_token);
+      report.times.last_token = std::max(report.times.last_token, choice.times.last_token);
+      if (!report.adapter_load_seconds) report.adapter_load_seconds = choice.adapter_load_seconds;
+    }
+    origin_.report(report);
+  } catch (...) {
+    log_exception("the end of a request could not be reported");
+  }
 }
 
 void GenerationJob::cancel_all(std::string_view reason) {

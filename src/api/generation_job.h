@@ -12,6 +12,7 @@
 #include "api/generator.h"
 #include "api/request_metrics.h"
 #include "api/request_preparer.h"
+#include "api/request_report.h"
 #include "api/token_quota.h"
 #include "base/clock.h"
 #include "base/result.h"
@@ -34,6 +35,7 @@ struct JobOrigin {
   ClientId client;
   std::uint64_t random = 0;             // makes the seed where the client gave none
   std::shared_ptr<TokenQuota> quota{};  // shared by all requests of a key; null: none
+  ReportRequest report{};               // called once, when the request has ended; may be empty
 };
 
 // Answers one generation request: submits its sequences, turns their tokens into text, and gives the answer to its sink. Runs on one
@@ -64,6 +66,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   [[nodiscard]] bool has_token(std::size_t choice_index) const { return !answer_.choices[choice_index].tokens.empty(); }
 
  private:
+  enum class ClientLeft : bool { no, yes };
   // The state of the sequence that becomes one choice of the answer.
   struct Choice {
     SequenceId sequence;
@@ -73,7 +76,8 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
     std::size_t text_sent = 0, tokens_sent = 0;       // to the sink
     std::size_t characters = 0, characters_sent = 0;  // of its tokens, the echoed prompt's first; only with log-probabilities
     RequestMetrics::Times times;
-    bool ended = true;  // or not submitted
+    std::optional<float> adapter_load_seconds;  // see TokenEvent
+    bool ended = true;                          // or not submitted
   };
 
   void take_prepared(Result<PreparedRequest> prepared);
@@ -89,6 +93,8 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   void end_choice(std::size_t choice_index, std::string_view finish_reason, std::string stop_reason);
   void send_part(std::size_t choice_index);
   void cancel_all(std::string_view reason);
+  // Requires: the request has just ended.
+  void report_end(const ApiError* failure, ClientLeft client_left);
 
   const std::shared_ptr<AnswerSink> sink_;
   const JobServices services_;

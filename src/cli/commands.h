@@ -75,6 +75,9 @@ struct ServeArguments {
   bool no_page = false;
   std::string on_stall = "wait";                     // or "exit"
   std::optional<int> stall_seconds;                  // none: chosen by the backend
+  std::string log_format = "text";                   // or "json"
+  bool no_request_log = false;                       // of the line for each request
+  std::string traces_endpoint;                       // URL of a collector; empty: none
   std::string config;                                // file of options; empty: none
   std::map<std::string, std::string> config_places;  // "FILE:LINE" of the options that it gives, by "--name"
 };

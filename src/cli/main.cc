@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/log.h"
+#include "base/log_record.h"
 #include "cli/adapter_options.h"
 #include "cli/bench_program.h"
 #include "cli/command_line.h"
@@ -336,6 +336,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& failed) {
     return slora::report_parse(app, failed);
   }
+  if (serve.log_format == "json") slora::set_log_format(slora::LogFormat::json);
   for (const std::string& note : notes) slora::log_info("{}", note);
   if (man_command->parsed()) return std::fputs(slora::man_page(app).c_str(), stdout) < 0 ? 1 : 0;
   if (completion_command->parsed()) return std::fputs(slora::bash_completion(app).c_str(), stdout) < 0 ? 1 : 0;

@@ -136,19 +136,22 @@ constexpr PeerOption kPeerOptions[] = {
     {"--hostname", one, renamed, "--host", {}},
     {"--http-port", one, renamed, "--port", {}},
     {"--shutdown-timeout", one, renamed, "--drain-time", {}},
-    {"--disable-log-requests --enable-log-requests --no-enable-log-requests --disable-log-stats --disable-uvicorn-access-log "
+    {"--disable-uvicorn-access-log", none, renamed, "--no-request-log", {}},
+    {"--collect-detailed-traces", one, ignored, {}, "every span has all its times"},
+    {"--enable-trace", none, ignored, {}, "--otlp-traces-endpoint alone turns spans on"},
+    {"--disable-log-requests --enable-log-requests --no-enable-log-requests --disable-log-stats "
      "--enable-log-outputs --log-requests --enable-metrics --enable-latency-logging --enable-server-load-tracking "
      "--enable-prompt-tokens-details --enable-request-id-headers --disable-fastapi-docs --allow-credentials",
      none,
      ignored,
      {},
-     "the log has no prompts and no line for each request, metrics are always served, and this is always so"},
+     "the log has no prompts, a line for each request comes with --log-format json, and metrics are always served"},
     {"--disable-access-log-for-endpoints --uvicorn-log-level --log-level --log-level-http --max-log-len --log-config-file --grpc-port "
      "--root-path --max-logprobs --h11-max-incomplete-event-size --h11-max-header-count",
      one,
      ignored,
      {},
-     "there is one port and no access log, and limits are those of docs/serving.md"},
+     "there is one port, only requests that generate are logged, and limits are those of docs/serving.md"},
     {"--allowed-methods --allowed-headers", one, only, "[\"*\"] *",
      "--allowed-origins says which pages may call; methods and headers are those that the routes take"},
     {"--response-role", one, only, "assistant", "answers are the assistant's"},

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "api/model_name.h"
+#include "base/log_record.h"
 #include "cli/byte_size.h"
 #include "cli/model_path.h"
 #include "formats/json.h"
@@ -184,7 +185,11 @@ std::vector<std::string> model_names_of(const ModelArguments& arguments) {
 }
 
 int report(const Error& error) {
-  fmt::print(stderr, "slora: {}\n", error.message);
+  if (log_format() == LogFormat::json) {
+    log_error("{}", error.message);
+  } else {
+    fmt::print(stderr, "slora: {}\n", error.message);
+  }
   return 1;
 }
 

@@ -10,6 +10,7 @@
 #include <tuple>
 #include <utility>
 
+#include "base/log_record.h"
 #include "cli/byte_size.h"
 #include "cli/command_line.h"
 #include "cli/commands.h"
@@ -116,6 +117,12 @@ Result<AdapterSourceOptions> source_options_of(const ServeArguments& arguments) 
   return options;
 }
 
+// To standard output, unless all that is printed is to be JSON.
+void say(const std::string& line) {
+  if (log_format() == LogFormat::json) return log_info("{}", line);
+  fmt::print("{}\n", line);
+}
+
 }  // namespace
 
 int run_serve(const ServeArguments& arguments) {
@@ -182,16 +189,23 @@ int run_serve(const ServeArguments& arguments) {
   }
   options.guard = {stall_time_of(arguments), arguments.on_stall == "exit" ? OnStall::exit : OnStall::wait};
 
+  options.logs_requests = log_format() == LogFormat::json && !arguments.no_request_log;
+  if (!arguments.traces_endpoint.empty()) {
+    Result<CollectorUrl> collector = parse_collector_url(arguments.traces_endpoint);
+    if (!collector) return report(collector.error());
+    options.collector = std::move(*collector);
+  }
+
   auto bar = std::make_unique<ProgressBar>();
   runtime_options->progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar->show(what, done, total); };
   options.on_ready = [&](const Ready& ready, Runtime& runtime) {
     bar.reset();
     // First: it may find adapters that are refused, and the summary counts those.
     const std::string model = example_model(runtime, options.model_names.all.front());
-    for (const std::string& line : runtime.summary()) fmt::print("{}\n", line);
-    fmt::print("listening on {}\n", ready.url);
-    if (ready.health_url) fmt::print("health and metrics on {}\n", *ready.health_url);
-    fmt::print("try: {}\n", example_call(ready, model, options.keys.has_keys() ? "YOUR_KEY" : ""));
+    for (const std::string& line : runtime.summary()) say(line);
+    say("listening on " + ready.url);
+    if (ready.health_url) say("health and metrics on " + *ready.health_url);
+    say("try: " + example_call(ready, model, options.keys.has_keys() ? "YOUR_KEY" : ""));
     std::fflush(stdout);
   };
   const Result<int> exit_code = run_api_server(options, std::move(*runtime_options));

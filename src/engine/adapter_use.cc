@@ -33,9 +33,11 @@ std::shared_ptr<const AdapterVersion> AdapterUse::begin_load(AdapterId adapter, 
   return entry.version;
 }
 
-Timestamp AdapterUse::land(AdapterId adapter, std::unique_ptr<const AdapterView> view) {
+Timestamp AdapterUse::land(AdapterId adapter, std::unique_ptr<const AdapterView> view, Timestamp now) {
   const auto entry = find(adapter);
   const Timestamp since = end_load(entry->second);
+  entry->second.landed_at = now;
+  entry->second.load_seconds = static_cast<float>(seconds(now - since));
   if (entry->second.view == nullptr) ++resident_count_;
   entry->second.view = std::move(view);
   entry->second.version->mark_resident();
@@ -50,6 +52,11 @@ Timestamp AdapterUse::fail(AdapterId adapter, Error failure) {
   entry->second.failure = std::move(failure);
   forget_if_unused(entry);
   return since;
+}
+
+std::optional<float> AdapterUse::load_seconds_since(AdapterId adapter, Timestamp since) const {
+  const auto entry = entries_.find(adapter);
+  return entry != entries_.end() && entry->second.landed_at > since ? std::optional(entry->second.load_seconds) : std::nullopt;
 }
 
 const AdapterView* AdapterUse::view_of(AdapterId adapter) const {

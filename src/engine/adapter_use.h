@@ -27,7 +27,7 @@ class AdapterUse {
   // Requires: begin_load().
   [[nodiscard]] const AdapterVersion& version_of(AdapterId adapter) { return *find(adapter)->second.version; }
   // The load has ended, in an image or in a failure; returns when it began. Requires: begin_load().
-  Timestamp land(AdapterId adapter, std::unique_ptr<const AdapterView> view);
+  Timestamp land(AdapterId adapter, std::unique_ptr<const AdapterView> view, Timestamp now);
   Timestamp fail(AdapterId adapter, Error failure);
 
   // The view of a resident image, or null.
@@ -43,6 +43,9 @@ class AdapterUse {
     }
   }
 
+  // How long the load took by which the resident image came, if it ended after `since`.
+  [[nodiscard]] std::optional<float> load_seconds_since(AdapterId adapter, Timestamp since) const;
+
   [[nodiscard]] std::size_t resident_count() const { return resident_count_; }
   [[nodiscard]] std::size_t loading_count() const { return loading_count_; }
 
@@ -51,6 +54,8 @@ class AdapterUse {
     std::shared_ptr<const AdapterVersion> version;  // null when only the image is left
     std::size_t sequence_count = 0;                 // live sequences that use it
     std::optional<Timestamp> loading_since;
+    Timestamp landed_at{};                         // when the latest load ended in an image
+    float load_seconds = 0;                        // how long that took
     std::optional<Error> failure;                  // of the latest load
     std::unique_ptr<const AdapterView> view;       // of the resident image, or null
     std::weak_ptr<const AdapterVersion> resident;  // whose image that is; other parts of the server may have dropped it

@@ -19,7 +19,9 @@ TEST(AdapterUse, KeepsAVersionAliveWhileASequenceOrALoadNeedsIt) {
   use.release(AdapterId{1});
   EXPECT_FALSE(watched.expired()) << "the load is under way";
   EXPECT_EQ(use.loading_count(), 1u);
-  EXPECT_EQ(use.land(AdapterId{1}, std::make_unique<const AdapterView>()), Timestamp{5});
+  EXPECT_EQ(use.land(AdapterId{1}, std::make_unique<const AdapterView>(), Timestamp{1000000005}), Timestamp{5});
+  EXPECT_EQ(use.load_seconds_since(AdapterId{1}, Timestamp{7}), 1.0F) << "it ended after that";
+  EXPECT_FALSE(use.load_seconds_since(AdapterId{1}, Timestamp{1000000005}));
   EXPECT_TRUE(watched.expired());
   EXPECT_NE(use.view_of(AdapterId{1}), nullptr) << "the image stays until it is evicted";
   EXPECT_EQ(use.resident_count(), 1u);
@@ -34,7 +36,7 @@ TEST(AdapterUse, MarksAVersionWhileItsImageIsInThePool) {
   use.acquire(version);
   (void)use.begin_load(AdapterId{1}, Timestamp{1});
   EXPECT_FALSE(version->is_resident());
-  use.land(AdapterId{1}, std::make_unique<const AdapterView>());
+  use.land(AdapterId{1}, std::make_unique<const AdapterView>(), Timestamp{6});
   EXPECT_TRUE(version->is_resident());
   use.release(AdapterId{1});
   EXPECT_TRUE(version->is_resident());

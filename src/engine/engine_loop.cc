@@ -249,7 +249,7 @@ void EngineLoop::take_outcome(LoadOutcome outcome) {
   loader_.forget(outcome.adapter, now);
   if (outcome.view) {
     const std::optional<Timestamp> idle_time = adapter_use_.version_of(outcome.adapter).account().idle_time();
-    const Timestamp since = adapter_use_.land(outcome.adapter, std::move(*outcome.view));
+    const Timestamp since = adapter_use_.land(outcome.adapter, std::move(*outcome.view), now);
     shared_images_.note_landed(outcome.adapter);
     metrics_.adapter_landed(seconds(now - since));
     scheduler_->adapter_landed(outcome.adapter);

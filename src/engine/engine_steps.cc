@@ -116,6 +116,9 @@ void EngineLoop::take_token(LiveSequence& sequence, const TokenResult& drawn, To
   bool is_finite = drawn.id >= 0;
   event.started = sequence.started();
   if (is_first) event.cached_tokens = scheduler_->cached_tokens(event.sequence);
+  if (const AdapterVersion* adapter = sequence.request().adapter.get(); is_first && adapter != nullptr) {
+    event.adapter_load_seconds = adapter_use_.load_seconds_since(adapter->id(), sequence.request().arrival);
+  }
   if (is_first && sequence.wants_prompt_logprobs()) {
     std::optional<std::vector<PromptLogprob>> logprobs = sequence.take_prompt_logprobs();
     is_finite = is_finite && logprobs;

@@ -51,9 +51,10 @@ struct TokenEvent {
   std::vector<PromptLogprob> prompt_logprobs;  // [prompt - 1], of the tokens from 1 on; in the event of the first token, if requested
   std::vector<float> embedding;                // [hidden] of the prompt; in the event of the first token, if requested
   std::optional<EndReason> end;
-  std::string error_code, error_message;  // with EndReason::adapter_failed, failed and given_up
-  std::int32_t cached_tokens = 0;         // prompt tokens that came from the prefix cache; in the event of the first token
-  Timestamp started{};                    // when the sequence was first in a step; zero when it never was
+  std::string error_code, error_message;      // with EndReason::adapter_failed, failed and given_up
+  std::int32_t cached_tokens = 0;             // prompt tokens that came from the prefix cache; in the event of the first token
+  std::optional<float> adapter_load_seconds;  // of the load that the sequence waited for; in the event of the first token
+  Timestamp started{};                        // when the sequence was first in a step; zero when it never was
 };
 
 }  // namespace slora

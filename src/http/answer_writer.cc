@@ -103,7 +103,7 @@ void AnswerWriter::failed(const ApiError& error) {
     std::string event;
     append_event(event, *format_, format_->failure_message(error));
     exchange_->send(event);
-    exchange_->break_stream();
+    exchange_->end_stream();  // the event says that the answer is not whole; a proxy could keep it back where the body breaks off
   } catch (...) {
     log_exception("an error could not be sent");
     exchange_->give_up();

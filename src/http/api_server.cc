@@ -156,8 +156,11 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
              {{"block_size", std::to_string(scheduler.page_tokens)}, {"num_gpu_blocks", std::to_string(scheduler.page_count)}})
       .set(1);
   const std::int32_t vocabulary_size = runtime.model_config().vocab_size;
+  std::optional<SpanExporter> exporter;
+  if (options.collector) exporter.emplace(SpanExporterOptions{*options.collector, SLORA_VERSION}, runtime.metrics());
+  RequestReports reports({options.logs_requests, exporter ? &*exporter : nullptr});
   TextPool text_pool(options.text_threads);
-  GenerationRoutes generation(api, post, text_pool);
+  GenerationRoutes generation(api, post, text_pool, reports);
   TokenizeRoutes tokenize(api.preparer(), vocabulary_size, runtime.max_model_len(), post, text_pool);
   StatusRoutes status(
       options.model_names, runtime, api.jobs(), api.request_metrics(),

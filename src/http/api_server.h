@@ -14,6 +14,7 @@
 #include "http/server.h"
 #include "http/status_routes.h"
 #include "sources/adapter_sources.h"
+#include "traces/collector_url.h"
 
 namespace slora {
 
@@ -37,6 +38,8 @@ struct ApiServerOptions {
   std::size_t text_threads = 2;
   std::size_t adapter_metrics_max = 64;  // adapters with metrics of their own
   PageOffer page = PageOffer::offered;
+  bool logs_requests = false;             // a line for each that generates
+  std::optional<CollectorUrl> collector;  // where a span of each goes
   // Called once the server answers requests.
   std::function<void(const Ready& ready, Runtime& runtime)> on_ready;
 };

@@ -18,7 +18,6 @@ class BodyExchange final : public Exchange {
   void begin_stream(std::string_view) override {}
   void send(std::string_view) override {}
   void end_stream() override {}
-  void break_stream() override {}
   void give_up() noexcept override {}
   void on_gone(std::function<void()>) override {}
 

@@ -120,13 +120,8 @@ void HttpExchange::end_stream() {
   finish(Phase::complete);
 }
 
-void HttpExchange::break_stream() {
-  if (phase_ != Phase::streaming) return;
-  finish(Phase::broken);
-}
-
 void HttpExchange::give_up() noexcept {
-  if (phase_ == Phase::streaming) return break_stream();
+  if (phase_ == Phase::streaming) return finish(Phase::broken);
   if (phase_ != Phase::waiting) return;
   use_ = ConnectionUse::close;
   unsent_.assign(kGivenUpHead).append(header_lines_).append(kHeadEnd);  // within what set_headers() reserved

@@ -33,7 +33,6 @@ class HttpExchange final : public Exchange {
   void begin_stream(std::string_view content_type) override;
   void send(std::string_view bytes) override;
   void end_stream() override;
-  void break_stream() override;
   void give_up() noexcept override;
   void on_gone(std::function<void()> gone) override;
 

@@ -120,7 +120,7 @@ TEST_F(HttpExchangeTest, ABrokenStreamHasNoLastChunk) {
   const auto exchange = make();
   exchange->begin_stream("text/event-stream");
   exchange->send("x");
-  exchange->break_stream();
+  exchange->give_up();
   EXPECT_THAT(exchange->take_unsent(), EndsWith("1\r\nx\r\n"));
   EXPECT_EQ(exchange->phase(), HttpExchange::Phase::broken);
 }

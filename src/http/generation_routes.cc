@@ -33,8 +33,9 @@ constexpr TurnPool::Limits kForms{.thread_count = 2, .waiting_max = 256, .waitin
 
 }  // namespace
 
-GenerationRoutes::GenerationRoutes(Api& api, Api::Post post, TextPool& text_pool)
+GenerationRoutes::GenerationRoutes(Api& api, Api::Post post, TextPool& text_pool, RequestReports& reports)
     : api_(api),
+      reports_(reports),
       post_(std::move(post)),
       text_pool_(text_pool),
       waits_([this](const std::vector<std::string>& adapters,
@@ -45,27 +46,36 @@ GenerationRoutes::GenerationRoutes(Api& api, Api::Post post, TextPool& text_pool
       constraint_pool_(kForms) {}
 
 void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange) {
-  const auto refuse = [&](const char* code, const char* message) { exchange->respond(error_response({code, message, {}})); };
-  if (draining_) return refuse("draining", "The server is shutting down and takes no new requests.");
-  if (trouble_) return exchange->respond(error_response(*trouble_));
-  if (shortage_) return exchange->respond(error_response(*shortage_));
+  const auto respond = [&](std::string_view code, HttpResponse response) {
+    const int status = response.status;
+    exchange->respond(std::move(response));
+    reports_.report_refused(endpoint, exchange->request(), code, status);
+  };
+  const auto refuse = [&](const Error& error) { respond(error.code, error_response(error)); };
+  if (draining_) return refuse({"draining", "The server is shutting down and takes no new requests.", {}});
+  if (trouble_) return refuse(*trouble_);
+  if (shortage_) return refuse(*shortage_);
   if (!is_json(exchange->request().content_type))
-    return refuse("unsupported_media_type", "Send the body as Content-Type: application/json.");
+    return refuse({"unsupported_media_type", "Send the body as Content-Type: application/json.", {}});
   const std::shared_ptr<TokenQuota>& quota = exchange->request().quota;
   const Timestamp now = SteadyClock().now();
   if (const Status has_tokens = quota ? quota->check(now) : Status{}; !has_tokens) {
     ApiError refused = to_api_error(has_tokens.error());
     refused.retry_seconds = quota->seconds_to_wait(now);
-    return exchange->respond(error_response(refused));
+    return respond(refused.code, error_response(refused));
   }
   // Before the body costs anything; what it asks for is not known yet.
-  if (Status has_place = api_.runtime().engine().check_queue(exchange->request().client, {}); !has_place)
-    return exchange->respond(error_response(has_place.error()));
+  if (Status has_place = api_.runtime().engine().check_queue(exchange->request().client, {}); !has_place) return refuse(has_place.error());
 
   const std::uint64_t random = random_();
   const auto writer = std::make_shared<AnswerWriter>(exchange, random);  // shared as the job's constructor says
   const HttpRequest& request = exchange->request();
-  const auto job = api_.make_job(writer, {.tenant = request.tenant, .client = request.client, .random = random, .quota = request.quota});
+  JobOrigin origin{.tenant = request.tenant,
+                   .client = request.client,
+                   .random = random,
+                   .quota = request.quota,
+                   .report = reports_.make(endpoint, request, random)};
+  const auto job = api_.make_job(writer, std::move(origin));
   writer->use_thread(formatting_, job);
   const auto client_is_gone = std::make_shared<std::atomic<bool>>(false);  // shared with the thread that would compile its form
   exchange->on_gone([job, client_is_gone] {

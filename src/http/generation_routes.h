@@ -12,6 +12,7 @@
 #include "base/work_pool.h"
 #include "http/adapter_waits.h"
 #include "http/answer_writer.h"
+#include "http/request_reports.h"
 #include "http/text_pool.h"
 #include "http/types.h"
 
@@ -20,8 +21,8 @@ namespace slora {
 // The endpoints that generate. Requests are prepared by the text threads; its methods are called on the I/O thread.
 class GenerationRoutes {
  public:
-  // `api` outlives it; `post` is the one that it was given. `text_pool` must be stopped before this object ends.
-  GenerationRoutes(Api& api, Api::Post post, TextPool& text_pool);
+  // `api` and `reports` outlive it; `post` is the one that it was given. `text_pool` must be stopped before this object ends.
+  GenerationRoutes(Api& api, Api::Post post, TextPool& text_pool, RequestReports& reports);
   GenerationRoutes(const GenerationRoutes&) = delete;
   GenerationRoutes& operator=(const GenerationRoutes&) = delete;
 
@@ -60,6 +61,7 @@ class GenerationRoutes {
   void compile_form(Preparation& preparation, std::function<void()> back);
 
   Api& api_;
+  RequestReports& reports_;
   const Api::Post post_;
   std::mt19937_64 random_{std::random_device{}()};
   bool draining_ = false;

@@ -119,6 +119,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   [[nodiscard]] bool is_preflight(const Parser& parser) const;
   static std::string rest_of_path(const Parser& parser, const Route& route);
   static std::string query_of(const Parser& parser);
+  static std::string joined_header(const Parser& parser, std::string_view name);
   [[nodiscard]] HttpRequest request_of(const Parser& parser, const Admitted& admitted, std::string body) const;
   void watch_client(std::weak_ptr<HttpExchange> watched);
   void watch_for_reset(const std::shared_ptr<HttpExchange>& exchange);

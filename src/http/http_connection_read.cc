@@ -250,8 +250,21 @@ HttpRequest HttpConnection::request_of(const Parser& parser, const Admitted& adm
           .quota = admitted.caller.quota,
           .is_trusted = admitted.is_trusted,
           .query = query_of(parser),
+          .traceparent = joined_header(parser, "traceparent"),
+          .tracestate = joined_header(parser, "tracestate"),
           .accept = shared_.door == Door::main ? std::string(header(parser, http::field::accept)) : std::string(),
           .if_none_match = std::string(header(parser, http::field::if_none_match))};
+}
+
+// Of headers of one name, which are the same as one with commas.
+std::string HttpConnection::joined_header(const Parser& parser, std::string_view name) {
+  std::string joined;
+  const auto [begin, end] = parser.get().equal_range(boost::beast::string_view(name.data(), name.size()));
+  for (auto field = begin; field != end; ++field) {
+    if (field != begin) joined += ',';
+    joined += std::string_view(field->value().data(), field->value().size());
+  }
+  return joined;
 }
 
 std::string HttpConnection::query_of(const Parser& parser) {

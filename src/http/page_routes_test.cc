@@ -27,7 +27,6 @@ class PageExchange final : public Exchange {
   void begin_stream(std::string_view) override {}
   void send(std::string_view) override {}
   void end_stream() override {}
-  void break_stream() override {}
   void give_up() noexcept override {}
   void on_gone(std::function<void()>) override {}
 

@@ -28,6 +28,7 @@ struct HttpRequest {
   std::shared_ptr<TokenQuota> quota{};        // of its key; null: none
   bool is_trusted = true;                     // may see names of adapters on routes that are open to anybody
   std::string query{};                        // the target's raw bytes after '?'
+  std::string traceparent{}, tracestate{};    // of these headers, as they came
   std::string accept{}, if_none_match{};      // of these headers; `accept` is empty on the health port, which has no page
 };
 
@@ -45,10 +46,9 @@ struct HttpResponse {
   std::string body;
 };
 
-// One request being answered. Answered in one of two ways: respond(), or begin_stream(), send()..., end_stream() or break_stream(). The
-// stream's methods may throw std::bad_alloc, and have done nothing then.
-// I/O thread only; shared by the connection and by the work that answers it, since either may end first: after the
-// client has left, all calls are ignored.
+// One request being answered. Answered in one of two ways: respond(), or begin_stream(), send()..., end_stream(). The stream's methods may
+// throw std::bad_alloc, and have done nothing then. I/O thread only; shared by the connection and by the work that answers it, since either
+// may end first: after the client has left, all calls are ignored.
 class Exchange {
  public:
   virtual ~Exchange() = default;
@@ -64,9 +64,8 @@ class Exchange {
   // Never blocks. A client that reads too slowly is disconnected, as if it had left.
   virtual void send(std::string_view bytes) = 0;
   virtual void end_stream() = 0;
-  // Closes the connection before the stream's proper end, so that the client can't take it for whole.
-  virtual void break_stream() = 0;
-  // There is no memory to make an answer: it becomes a 503, or a broken stream. Takes no memory.
+  // There is no memory to make an answer: it becomes a 503. In a stream the connection is closed before the body's proper end, so that the
+  // client can't take it for whole. Takes no memory.
   virtual void give_up() noexcept = 0;
 
   // `gone` is called once if the client leaves before the answer is complete; never from within another call here.

@@ -19,7 +19,6 @@ class AnsweredExchange final : public Exchange {
   void begin_stream(std::string_view) override {}
   void send(std::string_view) override {}
   void end_stream() override {}
-  void break_stream() override {}
   void give_up() noexcept override { response = HttpResponse{.status = 599}; }
   void on_gone(std::function<void()>) override {}
 

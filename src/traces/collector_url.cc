@@ -1,0 +1,37 @@
+#include "traces/collector_url.h"
+
+#include <algorithm>
+#include <string_view>
+
+namespace slora {
+
+Result<CollectorUrl> parse_collector_url(const std::string& url) {
+  constexpr std::string_view scheme = "http://";
+  const auto refuse = [&](std::string_view expected) {
+    return error("bad_option", "--otlp-traces-endpoint: expected {}, found {}", expected, url);
+  };
+  if (url.starts_with("grpc")) return refuse("http://HOST:4318/v1/traces: spans go by HTTP, which collectors take at port 4318");
+  if (url.starts_with("https://")) return refuse("http://: there is no TLS, so send to a collector on this machine, which may have it");
+  if (!url.starts_with(scheme)) return refuse("http://HOST:PORT/PATH");
+  // What stands in the request's head must not be able to end it.
+  const bool is_clean = std::ranges::all_of(url, [](char c) { return c > ' ' && c < 0x7f; });
+  if (!is_clean) return refuse("printable ASCII characters without spaces");
+  const std::string rest = url.substr(scheme.size());
+  const std::size_t slash = std::min(rest.find('/'), rest.size());
+  std::string authority = rest.substr(0, slash);
+  CollectorUrl made{{}, "4318", slash == rest.size() ? "/v1/traces" : rest.substr(slash)};
+  if (authority.find('@') != std::string::npos) return refuse("no user or password");
+  const std::size_t bracket = authority.rfind(']');  // of an IPv6 address
+  const std::size_t colon = authority.find(':', bracket == std::string::npos ? 0 : bracket);
+  if (colon != std::string::npos) {
+    made.port = authority.substr(colon + 1);
+    authority.resize(colon);
+  }
+  if (authority.starts_with('[') && authority.ends_with(']')) authority = authority.substr(1, authority.size() - 2);
+  made.host = authority;
+  const bool is_number = std::ranges::all_of(made.port, [](char c) { return c >= '0' && c <= '9'; });
+  if (made.host.empty() || made.port.empty() || made.port.size() > 5 || !is_number) return refuse("http://HOST:PORT/PATH");
+  return made;
+}
+
+}  // namespace slora
