@@ -98,7 +98,6 @@ Status GenerationJob::submit_all() {
     return tl::unexpected<Error>(at_field_at_fault(std::move(fits).error(), request.spec));
   if (origin_.quota) {
     if (Status has_tokens = origin_.quota->check(services_.clock.now()); !has_tokens) return has_tokens;
-    origin_.quota->take(demand.prompt_tokens, services_.clock.now());
   }
   choices_.resize(request.prompts.size() * n);
   answer_.choices.resize(choices_.size());
@@ -143,6 +142,7 @@ Status GenerationJob::submit_all() {
     ++open_count_;
     if (request.adapter) note_request(*request.adapter, arrival_);
   }
+  if (origin_.quota) origin_.quota->take(demand.prompt_tokens, services_.clock.now());  // now: what is refused takes none
   return {};
 }
 
