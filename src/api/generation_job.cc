@@ -179,6 +179,7 @@ void GenerationJob::take_event(std::size_t choice_index, const TokenEvent& event
     if (rest.stop) {
       end_choice(choice_index, finish_text(choice_index, "stop", AnswerEnd::cut), json_string_of(spec.output.stop[*rest.stop]));
     } else if (event.end == EndReason::complete) {
+      answered.is_complete = true;
       end_choice(choice_index, finish_text(choice_index, "stop", AnswerEnd::finished), {});
     } else if (event.end == EndReason::stop) {
       const bool asked = std::ranges::find(spec.output.stop_token_ids, event.token.id) != spec.output.stop_token_ids.end();

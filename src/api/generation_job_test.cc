@@ -116,6 +116,13 @@ TEST_F(GenerationJobTest, AFormMayBeCompletedByAnEventWithoutToken) {
   EXPECT_EQ(body()["choices"][0]["text"], text.tokenizer().token_bytes(10));
 }
 
+TEST_F(GenerationJobTest, SglangsMatchedIsNullWhenNothingButAFormEndedIt) {
+  start(Endpoint::sglang, R"({"text":"Hello"})");
+  deliver(0, 10);
+  deliver(0, 11, EndReason::complete);
+  EXPECT_EQ(body()["meta_info"]["finish_reason"], Json::parse(R"({"type": "stop", "matched": null})"));
+}
+
 TEST_F(GenerationJobTest, AFormThatIsTooCostlyIsTheRequestsOwnError) {
   complete(R"("stream":true)");
   deliver(0, 10);
