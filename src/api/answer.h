@@ -46,6 +46,7 @@ struct AnsweredChoice {
   std::string_view finish_reason;  // "stop", "length", "tool_calls", or empty while the choice continues
   std::vector<float> embedding;    // [hidden] of its prompt, if requested
   std::string stop_reason;         // JSON: the stop string or token; empty: none
+  bool is_complete = false;        // it ended since nothing may follow in its form, without an end token
 
   // Before something of this kind is added: begins another stretch where it belongs to none.
   void note_stretch(AnswerEvent::Kind kind);

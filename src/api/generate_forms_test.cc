@@ -113,6 +113,8 @@ TEST_F(GenerateFormsTest, SglangsAnswerIsAnObjectOrAList) {
   EXPECT_EQ(list[0]["meta_info"]["finish_reason"], Json::parse(R"({"type": "stop", "matched": "big"})"));
   answer.choices[0].stop_reason.clear();
   EXPECT_EQ(Json::parse(format.body(answer))[0]["meta_info"]["finish_reason"]["matched"], 11) << "the model's end token";
+  answer.choices[0].is_complete = true;
+  EXPECT_EQ(Json::parse(format.body(answer))[0]["meta_info"]["finish_reason"]["matched"], nullptr) << "nothing ended it but its form";
 }
 
 TEST_F(GenerateFormsTest, SglangsLogprobsAreTriples) {

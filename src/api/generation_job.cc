@@ -99,7 +99,6 @@ Status GenerationJob::submit_all() {
     return tl::unexpected<Error>(at_field_at_fault(std::move(fits).error(), request.spec));
   if (origin_.quota) {
     if (Status has_tokens = origin_.quota->check(services_.clock.now()); !has_tokens) return has_tokens;
-    origin_.quota->take(demand.prompt_tokens, services_.clock.now());
   }
   choices_.resize(request.prompts.size() * n);
   answer_.choices.resize(choices_.size());
@@ -144,6 +143,7 @@ Status GenerationJob::submit_all() {
     ++open_count_;
     if (request.adapter) note_request(*request.adapter, arrival_);
   }
+  if (origin_.quota) origin_.quota->take(demand.prompt_tokens, services_.clock.now());  // now: what is refused takes none
   return {};
 }
 
@@ -180,6 +180,7 @@ void GenerationJob::take_event(std::size_t choice_index, const TokenEvent& event
     if (rest.stop) {
       end_choice(choice_index, finish_text(choice_index, "stop", AnswerEnd::cut), json_string_of(spec.output.stop[*rest.stop]));
     } else if (event.end == EndReason::complete) {
+      answered.is_complete = true;
       end_choice(choice_index, finish_text(choice_index, "stop", AnswerEnd::finished), {});
     } else if (event.end == EndReason::stop) {
       const bool asked = std::ranges::find(spec.output.stop_token_ids, event.token.id) != spec.output.stop_token_ids.end();

@@ -116,6 +116,13 @@ TEST_F(GenerationJobTest, AFormMayBeCompletedByAnEventWithoutToken) {
   EXPECT_EQ(body()["choices"][0]["text"], text.tokenizer().token_bytes(10));
 }
 
+TEST_F(GenerationJobTest, SglangsMatchedIsNullWhenNothingButAFormEndedIt) {
+  start(Endpoint::sglang, R"({"text":"Hello"})");
+  deliver(0, 10);
+  deliver(0, 11, EndReason::complete);
+  EXPECT_EQ(body()["meta_info"]["finish_reason"], Json::parse(R"({"type": "stop", "matched": null})"));
+}
+
 TEST_F(GenerationJobTest, AFormThatIsTooCostlyIsTheRequestsOwnError) {
   complete(R"("stream":true)");
   deliver(0, 10);
@@ -172,43 +179,6 @@ TEST_F(GenerationJobTest, AChatEchoesTheAssistantsLastMessage) {
   start(Endpoint::chat, R"({"messages":[{"role":"assistant","content":null}],"echo":true})");
   deliver_text(3, "big");
   EXPECT_EQ(body()["choices"][0]["message"]["content"], "big");
-}
-
-TEST_F(GenerationJobTest, AQueueWithTooFewPlacesTakesNothingOfARequest) {
-  generator.capacity = 2;
-  complete(R"("n":3)");
-  EXPECT_EQ(sink->error.value().kind, ErrorKind::rate_limit);
-  EXPECT_TRUE(generator.submitted.empty());
-}
-
-TEST_F(GenerationJobTest, ARequestThatTheQueueNeverHasPlacesForIsWrong) {
-  generator.sequences_max = 2;
-  complete(R"("n":3)");
-  EXPECT_EQ(sink->error.value().kind, ErrorKind::invalid_request);
-  EXPECT_EQ(sink->error->code, "too_many_sequences");
-  EXPECT_EQ(sink->error->param, "n");
-  EXPECT_EQ(sink->error->message, "n: expected at most 2");
-  start(Endpoint::completions, R"({"prompt":["Hello","World","!"]})");
-  EXPECT_EQ(sink->error.value().param, "prompt");
-  start(Endpoint::sglang, R"({"text":"Hello","sampling_params":{"n":3}})");
-  EXPECT_EQ(sink->error.value().param, "sampling_params.n");
-}
-
-TEST_F(GenerationJobTest, AsksForPlacesForAllSequencesAtOnce) {
-  start(Endpoint::completions, R"({"prompt":[[10,20,30],[40]],"n":2})");
-  ASSERT_FALSE(generator.demands.empty());
-  EXPECT_EQ(generator.demands.back().sequences, 4u);
-  EXPECT_EQ(generator.demands.back().prompt_tokens, 8u);
-  EXPECT_EQ(generator.demands.back().last_prompt_tokens, 1u);
-}
-
-TEST_F(GenerationJobTest, AFullQueueCancelsWhatWasTakenAndIsToBeTriedLater) {
-  generator.capacity = 1;
-  generator.has_late_limit = true;
-  complete(R"("n":3)");
-  EXPECT_EQ(sink->error.value().kind, ErrorKind::rate_limit);
-  EXPECT_TRUE(generator.cancelled.contains(generator.submitted[0].id.value));
-  deliver(0, -1, EndReason::cancelled);
 }
 
 TEST_F(GenerationJobTest, AClientThatLeavesCancelsEverySequence) {

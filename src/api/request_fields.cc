@@ -1,9 +1,11 @@
 #include "api/request_fields.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "api/api_error.h"
@@ -138,6 +140,27 @@ Status read_stream_options(RequestSpec& spec, const std::string& place, const Js
   }
   spec.openai.continuous_usage_stats &= spec.openai.include_usage;
   return {};
+}
+
+Status check_token_ids(const RequestSpec& spec, std::int32_t vocabulary) {
+  const auto check_list = [&](const std::string& place, std::span<const TokenId> ids) -> Status {
+    const auto unknown = std::ranges::find_if(ids, [&](TokenId id) { return id >= vocabulary; });
+    if (unknown == ids.end()) return {};
+    return expected_at(fmt::format("{}[{}]", place, unknown - ids.begin()), fmt::format("a token id from 0 to {}", vocabulary - 1),
+                       *unknown);
+  };
+  for (std::size_t i = 0; i < spec.prompt.given.size(); ++i) {
+    const auto* ids = std::get_if<std::vector<TokenId>>(&spec.prompt.given[i]);
+    if (ids == nullptr) continue;
+    const std::string place = spec.prompt.is_list ? fmt::format("{}[{}]", spec.prompt.field, i) : spec.prompt.field;
+    if (Status known = check_list(place, *ids); !known) return known;
+  }
+  for (const TokenBias& bias : spec.sampling.logit_bias) {
+    if (bias.token < vocabulary) continue;
+    return field_error("logit_bias", "logit_bias: expected token ids from 0 to {}, found {}", vocabulary - 1,
+                       shown(Json(std::to_string(bias.token))));
+  }
+  return check_list("stop_token_ids", spec.output.stop_token_ids);
 }
 
 }  // namespace slora

@@ -47,4 +47,7 @@ Json truncation_side_schema(std::int32_t vocabulary_size);
 Status read_stream_options(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json stream_options_schema(std::int32_t vocabulary_size);
 
+// Refuses ids of tokens that the model, which depends on the adapter, does not have.
+[[nodiscard]] Status check_token_ids(const RequestSpec& spec, std::int32_t vocabulary);
+
 }  // namespace slora

@@ -12,6 +12,7 @@
 #include "api/api_error.h"
 #include "api/forced_calls.h"
 #include "api/model_fields.h"
+#include "api/request_fields.h"
 #include "api/request_parser.h"
 #include "api/request_table.h"
 #include "api/sampling_defaults.h"
@@ -120,28 +121,6 @@ std::optional<std::int32_t> last_place_of(std::span<const TokenId> tokens, const
   const auto found = std::find_end(prompt.begin(), prompt.end(), tokens.begin(), tokens.end());
   if (found == prompt.end()) return std::nullopt;
   return static_cast<std::int32_t>(found - prompt.begin());
-}
-
-// Refuses ids of tokens that the model, which depends on the adapter, does not have.
-Status check_token_ids(const RequestSpec& spec, std::int32_t vocabulary) {
-  const auto check_list = [&](const std::string& place, std::span<const TokenId> ids) -> Status {
-    const auto unknown = std::ranges::find_if(ids, [&](TokenId id) { return id >= vocabulary; });
-    if (unknown == ids.end()) return {};
-    return expected_at(fmt::format("{}[{}]", place, unknown - ids.begin()), fmt::format("a token id from 0 to {}", vocabulary - 1),
-                       *unknown);
-  };
-  for (std::size_t i = 0; i < spec.prompt.given.size(); ++i) {
-    const auto* ids = std::get_if<std::vector<TokenId>>(&spec.prompt.given[i]);
-    if (ids == nullptr) continue;
-    const std::string place = spec.prompt.is_list ? fmt::format("{}[{}]", spec.prompt.field, i) : spec.prompt.field;
-    if (Status known = check_list(place, *ids); !known) return known;
-  }
-  for (const TokenBias& bias : spec.sampling.logit_bias) {
-    if (bias.token < vocabulary) continue;
-    return field_error("logit_bias", "logit_bias: expected token ids from 0 to {}, found {}", vocabulary - 1,
-                       shown(Json(std::to_string(bias.token))));
-  }
-  return check_list("stop_token_ids", spec.output.stop_token_ids);
 }
 
 }  // namespace

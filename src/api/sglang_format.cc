@@ -62,6 +62,8 @@ void SglangFormat::append_finish_reason(std::string& out, const AnsweredChoice& 
     out += fmt::format(R"({{"type":"length","length":{}}})", choice.tokens.size());
   } else if (!choice.stop_reason.empty()) {
     out += fmt::format(R"({{"type":"stop","matched":{}}})", choice.stop_reason);
+  } else if (choice.is_complete) {
+    out += R"({"type":"stop","matched":null})";
   } else {
     out += fmt::format(R"({{"type":"stop","matched":{}}})", choice.tokens.back().id);  // an end token of the model
   }

@@ -74,7 +74,8 @@ class GenerationJobFixture : public ::testing::Test {
 
   std::shared_ptr<GenerationJob> make_job() {
     sink = std::make_shared<RecordingSink>();
-    return std::make_shared<GenerationJob>(sink, services(), JobOrigin{.tenant = TenantId{2}, .client = ClientId{5}, .random = 7});
+    return std::make_shared<GenerationJob>(sink, services(),
+                                           JobOrigin{.tenant = TenantId{2}, .client = ClientId{5}, .random = 7, .quota = quota});
   }
   JobServices services() { return {generator, jobs, metrics, clock}; }
   std::shared_ptr<GenerationJob> start(Endpoint endpoint, const std::string& body) {
@@ -121,6 +122,7 @@ class GenerationJobFixture : public ::testing::Test {
   ManualClock clock;
   std::optional<RequestPreparer> preparer;
   std::shared_ptr<RecordingSink> sink;
+  std::shared_ptr<TokenQuota> quota;  // of the jobs; none
 };
 
 }  // namespace slora
