@@ -67,7 +67,7 @@ void add_operation_options(CLI::App& command, ServeArguments& arguments) {
   command.add_flag("--no-request-log", arguments.no_request_log, "With --log-format json: no line for each request");
   command
       .add_option("--otlp-traces-endpoint", arguments.traces_endpoint,
-                  "Collector of OpenTelemetry traces, as http://HOST:4318/v1/traces: receives a span of each request that generates, in "
+                  "Collector of OpenTelemetry traces, as http://HOST:4318/v1/traces: receives spans of each request that generates, in "
                   "the trace of the request's traceparent header [none]")
       ->type_name("URL");
 }
