@@ -14,7 +14,7 @@ namespace {
 
 using State = TokenMask::State;
 
-constexpr ClientId kOther{1}, kSlow{2}, kSlowToo{3}, kSlowAsWell{4};
+constexpr ClientId kQuick{1}, kSlow{2}, kSlowToo{3}, kSlowAsWell{4};
 
 class MaskThreadsTest : public ::testing::Test {
  protected:
@@ -27,7 +27,7 @@ class MaskThreadsTest : public ::testing::Test {
     threads_->start();
     return *threads_;
   }
-  std::shared_ptr<TokenMask> mask(std::function<Status(std::span<const TokenId>)> on_fill = {}, ClientId client = kOther) {
+  std::shared_ptr<TokenMask> mask(std::function<Status(std::span<const TokenId>)> on_fill = {}, ClientId client = kQuick) {
     const ScriptedConstraint form({.allowed = [](auto tokens) { return std::vector<TokenId>{static_cast<TokenId>(tokens.size()) + 40}; },
                                    .is_complete = [](auto tokens) { return tokens.size() >= 2; },
                                    .on_fill = std::move(on_fill)});
