@@ -23,13 +23,13 @@ class RequestReportTest : public GenerationJobFixture {
  protected:
   std::shared_ptr<GenerationJob> start_reported(const std::string& body) {
     sink = std::make_shared<RecordingSink>();
-    JobOrigin origin{.report = [this](const RequestReport& report) {
-      const Usage usage = report.answer.usage();
-      const std::vector<AnsweredChoice>& choices = report.answer.choices;
-      kept.push_back({report.answer.request.model_name, choices.empty() ? "" : std::string(choices[0].finish_reason),
-                      report.failure == nullptr ? "" : report.failure->code, usage.prompt_tokens, usage.completion_tokens,
-                      report.client_left, report.times, report.ended, report.adapter_load_seconds});
-    }};
+    JobOrigin origin{.tenant = {}, .client = {}, .report = [this](const RequestReport& report) {
+                       const Usage usage = report.answer.usage();
+                       const std::vector<AnsweredChoice>& choices = report.answer.choices;
+                       kept.push_back({report.answer.request.model_name, choices.empty() ? "" : std::string(choices[0].finish_reason),
+                                       report.failure == nullptr ? "" : report.failure->code, usage.prompt_tokens, usage.completion_tokens,
+                                       report.client_left, report.times, report.ended, report.adapter_load_seconds});
+                     }};
     auto job = std::make_shared<GenerationJob>(sink, services(), std::move(origin));
     job->start(preparer->prepare(Endpoint::completions, body));
     return job;
@@ -38,7 +38,7 @@ class RequestReportTest : public GenerationJobFixture {
   void deliver_at(std::size_t sequence, Timestamp started, std::optional<EndReason> end, std::optional<float> load_seconds = {}) {
     std::vector<TokenEvent> events(1);
     events[0].sequence = generator.submitted.at(sequence).id;
-    events[0].token = {.id = 10};
+    events[0].token.id = 10;
     events[0].end = end;
     events[0].started = started;
     events[0].adapter_load_seconds = load_seconds;
