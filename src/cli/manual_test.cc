@@ -19,7 +19,6 @@ class ManualTest : public ::testing::Test {
     CLI::App* command = app.add_subcommand("serve", "Serve a model");
     add_operation_options(*command, arguments);
     command->add_option("model,--model", arguments.model.model, "The model's folder")->type_name("DIR");
-    command->add_option("--on-stall", arguments.on_stall, "When it hangs")->type_name("wait|exit");
     command->add_flag("--prefault-pool", arguments.prefault_pool, ".first what a request of roff would be");
     command->add_option_group("group")->add_option("--grouped", arguments.host, "In a group")->type_name("NAME")->default_str("one");
     command->footer("Examples:\n  slora serve a\\b\n");
