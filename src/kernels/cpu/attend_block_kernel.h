@@ -13,7 +13,7 @@ class AttendBlockKernel {
   using Scratch = AttendScratch<Isa>;
   using State = AttendState<Isa>;
 
-  // Consecutive rows of a call; at most Isa::kTileRows.
+  // Consecutive rows of a call; at most Isa::kAttendRows.
   struct Rows {
     std::int64_t begin, count;
   };
@@ -43,7 +43,7 @@ class AttendBlockKernel {
   static constexpr std::int64_t kTileRows = Scratch::kTileRows;
   static constexpr std::int64_t kLineKeys = Scratch::kLineKeys;
   static constexpr std::int64_t kBlockLines = Scratch::kBlockLines;
-  static constexpr int kKeyVectors = Isa::rows_max(2) >= Isa::kTileRows ? 2 : 1;
+  static constexpr int kKeyVectors = Isa::rows_max(2) >= Isa::kAttendRows ? 2 : 1;
   static constexpr float kLowest = -__builtin_inff();
 
   // The keys of a block that a row sees.

@@ -10,7 +10,7 @@ template <class Isa>
 struct AttendScratch {
   using State = AttendState<Isa>;
 
-  static constexpr std::int64_t kTileRows = Isa::kTileRows;
+  static constexpr std::int64_t kTileRows = Isa::kAttendRows;
   static constexpr std::int64_t kLineKeys = 2 * kLanes;  // as many as a vector of bf16 weights holds
   static constexpr std::int64_t kBlockLines = kKeyBlock / kLineKeys;
 

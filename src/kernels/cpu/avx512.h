@@ -8,9 +8,11 @@ namespace slora::cpu {
 // AVX-512 with VDPBF16PS and VPDPBUSD. Included only by files compiled for it.
 struct Avx512 {
   static constexpr const char* kName = "avx512-bf16";
+  static constexpr bool kDotsPairs = true;
   // The most rows of a tile of `vectors` x 16 columns whose sums fit the registers.
   static constexpr int rows_max(int vectors) { return vectors <= 2 ? 14 : vectors == 4 ? 6 : 3; }
   static constexpr int kTileRows = 14;
+  static constexpr int kAttendRows = 14;
   // The same for int8 tiles, which have an integer for every sum.
   static constexpr int int8_rows_max(int vectors) { return vectors <= 2 ? 7 : vectors == 4 ? 3 : 1; }
   static constexpr int kInt8TileRows = 7;

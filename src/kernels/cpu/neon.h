@@ -8,10 +8,12 @@ namespace slora::cpu {
 // Every arm64: sixteen lanes are four of its 32 registers. Included only by the file compiled for it.
 struct Neon : Portable {
   static constexpr const char* kName = "neon";
-  static constexpr int rows_max(int vectors) { return 4 / vectors; }
-  static constexpr int kTileRows = 4;
-  static constexpr int int8_rows_max(int vectors) { return rows_max(vectors); }
-  static constexpr int kInt8TileRows = kTileRows;
+  static constexpr int kVectorRegisters = 32;
+  static constexpr int rows_max(int vectors) { return vectors == 1 ? 6 : vectors == 2 ? 3 : vectors == 4 ? 1 : 0; }
+  static constexpr int kTileRows = 6;
+  static constexpr int kAttendRows = 4;
+  static constexpr int int8_rows_max(int vectors) { return 4 / vectors; }
+  static constexpr int kInt8TileRows = 4;
 
   // accumulator + the dot product of each lane's pairs of bf16, whose products are exact in fp32.
   template <class Sums, class Pairs>

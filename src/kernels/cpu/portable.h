@@ -6,9 +6,12 @@ namespace slora::cpu {
 // Operations that any compiler target has.
 struct Portable {
   static constexpr const char* kName = "portable";
+  static constexpr bool kDotsPairs = false;  // whether one instruction multiplies pairs of bf16
+  static constexpr int kVectorRegisters = 16;
   // The most rows of a tile of `vectors` x 16 columns whose sums fit the registers; 0: not even one row.
   static constexpr int rows_max(int vectors) { return vectors == 1 ? 2 : vectors == 2 ? 1 : 0; }
   static constexpr int kTileRows = 2;
+  static constexpr int kAttendRows = 2;
   // The same for int8 tiles, which have an integer for every sum; the sums are updated once per group and may be in memory.
   static constexpr int int8_rows_max(int vectors) { return rows_max(vectors); }
   static constexpr int kInt8TileRows = kTileRows;

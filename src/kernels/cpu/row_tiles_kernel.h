@@ -8,21 +8,37 @@ namespace slora::cpu {
 template <class Isa>
 class RowTilesKernel {
  public:
-  // Packs pairs [begin, end) of every row into `out` [pairs, rows]. The bits do not depend on the range. Requires: at most sixteen rows.
+  static constexpr int kPairWords = Isa::kDotsPairs ? 1 : 2;
+
+  // Packs pairs [begin, end) of every row into `out`, as RowTile says. The bits do not depend on the range. Requires: at most sixteen rows.
   static void pack(std::uint32_t* out, const RowTile& tile, std::int64_t begin, std::int64_t end) {
     const std::int64_t cols = tile.source.cols;
     const std::int64_t rows = tile.rows;
     std::int64_t pair = begin;
     // A whole vector is stored for each pair, and the next store overwrites its surplus lanes; so the last pairs are stored one by one.
-    for (; (pair + kLanes - 1) * rows + kLanes <= end * rows && 2 * (pair + kLanes) <= cols; pair += kLanes) {
+    const std::int64_t stride = kPairWords * rows;
+    for (; (pair + kLanes) * stride - rows + kLanes <= end * stride && 2 * (pair + kLanes) <= cols; pair += kLanes) {
       Words block[kLanes];
       for (std::int64_t r = 0; r < rows; ++r) block[r] = words_of_row(tile, r, pair);
       for (std::int64_t r = rows; r < kLanes; ++r) block[r] = block[0];
       transpose(block);
-      for (int i = 0; i < kLanes; ++i) __builtin_memcpy(out + (pair + i) * rows, &block[i], sizeof(Words));
+      for (int i = 0; i < kLanes; ++i) {
+        std::uint32_t* to = out + (pair + i) * stride;
+        if constexpr (Isa::kDotsPairs) {
+          __builtin_memcpy(to, &block[i], sizeof(Words));
+        } else {
+          const Words even = block[i] << 16, odd = block[i] & 0xffff0000u;
+          __builtin_memcpy(to, &even, sizeof(Words));
+          __builtin_memcpy(to + rows, &odd, sizeof(Words));
+        }
+      }
     }
     for (; pair < end; ++pair) {
-      for (std::int64_t r = 0; r < rows; ++r) out[pair * rows + r] = word_at(tile, r, pair);
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const std::uint32_t word = word_at(tile, r, pair);
+        out[pair * stride + r] = Isa::kDotsPairs ? word : word << 16;
+        if constexpr (!Isa::kDotsPairs) out[pair * stride + rows + r] = word & 0xffff0000u;
+      }
     }
   }
 
