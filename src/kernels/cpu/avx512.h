@@ -12,7 +12,6 @@ struct Avx512 {
   // The most rows of a tile of `vectors` x 16 columns whose sums fit the registers.
   static constexpr int rows_max(int vectors) { return vectors <= 2 ? 14 : vectors == 4 ? 6 : 3; }
   static constexpr int kTileRows = 14;
-  static constexpr int kAttendRows = 14;
   // The same for int8 tiles, which have an integer for every sum.
   static constexpr int int8_rows_max(int vectors) { return vectors <= 2 ? 7 : vectors == 4 ? 3 : 1; }
   static constexpr int kInt8TileRows = 7;

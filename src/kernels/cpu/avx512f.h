@@ -11,7 +11,6 @@ struct Avx512F : Portable {
   static constexpr int kVectorRegisters = 32;
   static constexpr int rows_max(int vectors) { return vectors <= 2 ? 12 : vectors == 4 ? 5 : 2; }
   static constexpr int kTileRows = 12;
-  static constexpr int kAttendRows = 12;
   static constexpr int int8_rows_max(int vectors) { return vectors <= 2 ? 7 : vectors == 4 ? 3 : 1; }
   static constexpr int kInt8TileRows = 7;
 

@@ -11,7 +11,6 @@ struct Portable {
   // The most rows of a tile of `vectors` x 16 columns whose sums fit the registers; 0: not even one row.
   static constexpr int rows_max(int vectors) { return vectors == 1 ? 2 : vectors == 2 ? 1 : 0; }
   static constexpr int kTileRows = 2;
-  static constexpr int kAttendRows = 2;
   // The same for int8 tiles, which have an integer for every sum; the sums are updated once per group and may be in memory.
   static constexpr int int8_rows_max(int vectors) { return rows_max(vectors); }
   static constexpr int kInt8TileRows = kTileRows;
@@ -63,6 +62,7 @@ struct Portable {
     return lanes[0];
   }
   [[gnu::always_inline]] static Floats exp2(Floats x) { return cpu::exp2<Portable>(x); }
+  [[gnu::always_inline]] static TileFloats exp2(TileFloats x) { return exp2_part<Portable>(x); }
   // Rounds two vectors to bf16; neighbouring lanes share a word.
   [[gnu::always_inline]] static Words bfloat16_words(Floats low, Floats high) {
     Bfloat16 halves[2 * kLanes];

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <utility>
 
-#include "kernels/cpu/simd.h"
+#include "kernels/cpu/widened.h"
 
 namespace slora::cpu {
 
@@ -27,62 +27,6 @@ enum class TileStart { zero, out };  // initial value of the sums
 // What is read of w: whole vectors; only weight_bytes of its single vector; or vectors that widen_weights() made of it.
 enum class TileWeights { whole, bounded, wide };
 
-// The even inputs of pairs of bf16 in fp32, and the odd ones.
-template <class Sums, class Pairs>
-[[gnu::always_inline]] inline Sums even_of(Pairs pairs) {
-  return __builtin_bit_cast(Sums, pairs << 16);
-}
-template <class Sums, class Pairs>
-[[gnu::always_inline]] inline Sums odd_of(Pairs pairs) {
-  return __builtin_bit_cast(Sums, pairs & 0xffff0000u);
-}
-
-// out [pairs, 2, kVectors * 16] fp32 = the even and then the odd inputs of `pairs` pairs of w [pairs, kVectors * 16], pair_stride apart.
-template <class Isa, int kVectors>
-void widen_weights(float* out, const std::uint32_t* w, std::ptrdiff_t pair_stride, std::ptrdiff_t pairs) {
-  using Sums = typename Isa::TileFloats;
-  constexpr int kWidth = sizeof(Sums) / sizeof(float);
-  for (std::ptrdiff_t pair = 0; pair < pairs; ++pair, w += pair_stride, out += 2 * kVectors * kLanes) {
-#pragma GCC unroll 16
-    for (int v = 0; v < kVectors * kLanes; v += kWidth) {
-      typename Isa::TileWords words;
-      __builtin_memcpy(&words, w + v, sizeof words);
-      const auto even = even_of<Sums>(words), odd = odd_of<Sums>(words);
-      __builtin_memcpy(out + v, &even, sizeof even);
-      __builtin_memcpy(out + kVectors * kLanes + v, &odd, sizeof odd);
-    }
-  }
-}
-
-// sums [kRows, kRegisters] += x [kRows] * weights [kRegisters], which `weights` reads. Whichever has more elements is read one at a time,
-// so that sums and the other fit the registers.
-template <class Isa, int kRows, int kRegisters, class Sums, class Weights>
-[[gnu::always_inline]] inline void add_products(Sums (&sums)[kRows][kRegisters], const std::uint32_t* x, Weights&& weights) {
-  using Pairs = typename Isa::TileWords;
-  const auto row = [x](int r) { return __builtin_bit_cast(Sums, x[r] - Pairs{}); };
-  if constexpr (kRows >= kRegisters) {
-    Sums columns[kRegisters];
-#pragma GCC unroll 16
-    for (int v = 0; v < kRegisters; ++v) columns[v] = weights(v);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const Sums value = row(r);
-#pragma GCC unroll 16
-      for (int v = 0; v < kRegisters; ++v) sums[r][v] = Isa::multiply_add(columns[v], value, sums[r][v]);
-    }
-  } else {
-    Sums values[kRows];
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) values[r] = row(r);
-#pragma GCC unroll 16
-    for (int v = 0; v < kRegisters; ++v) {
-      const Sums column = weights(v);
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) sums[r][v] = Isa::multiply_add(column, values[r], sums[r][v]);
-    }
-  }
-}
-
 // kRows x (kVectors * 16) sums stay in registers of the instruction set, kWidth lanes each.
 template <class Isa, int kRows, int kVectors, TileStart kStart, TileWeights kWeights>
 void tile(const TileArgs& args, [[maybe_unused]] std::int64_t weight_bytes) {
@@ -105,24 +49,22 @@ void tile(const TileArgs& args, [[maybe_unused]] std::int64_t weight_bytes) {
   const std::uint32_t* x = args.x;
   const std::uint32_t* w = args.w;
   const std::byte* prefetch = args.prefetch;
-  static constexpr Pairs kMask = 0xffff0000u - Pairs{};  // of odd inputs
   for (std::ptrdiff_t pair = 0; pair < args.pairs; ++pair, x += args.x_stride, w += args.pair_stride, prefetch += args.prefetch_step) {
     __builtin_prefetch(prefetch, 0, 2);
     if constexpr (kRows * kVectors >= kLanes) __builtin_prefetch(prefetch + 64, 0, 2);
     Words head;
     if constexpr (kWeights == TileWeights::bounded) head = load_words_head(w, weight_bytes);
-    const auto pairs_at = [&](int v) {
+    const auto pairs_at = [&](const std::uint32_t* columns, int v) {
       const int col = v * kWidth;
-      const std::uint32_t* from = w + col / kPanelCols * args.panel_stride + col % kPanelCols;
-      if constexpr (kWeights == TileWeights::bounded) from = reinterpret_cast<const std::uint32_t*>(&head) + col;
+      if constexpr (kWeights == TileWeights::bounded) columns = reinterpret_cast<const std::uint32_t*>(&head);
       Pairs pairs;
-      __builtin_memcpy(&pairs, from, sizeof pairs);
+      __builtin_memcpy(&pairs, columns + col / kPanelCols * args.panel_stride + col % kPanelCols, sizeof pairs);
       return pairs;
     };
     if constexpr (Isa::kDotsPairs) {
       Pairs weights[kRegisters];
 #pragma GCC unroll 16
-      for (int v = 0; v < kRegisters; ++v) weights[v] = pairs_at(v);
+      for (int v = 0; v < kRegisters; ++v) weights[v] = pairs_at(w, v);
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
         const Pairs value = x[r] - Pairs{};
@@ -130,19 +72,15 @@ void tile(const TileArgs& args, [[maybe_unused]] std::int64_t weight_bytes) {
         for (int v = 0; v < kRegisters; ++v) sums[r][v] = Isa::dot(sums[r][v], weights[v], value);
       }
     } else if constexpr (kWeights == TileWeights::wide) {
-      const auto wide_at = [w](int v) {
+      const auto wide_at = [&](int v) {
         Sums wide;
         __builtin_memcpy(&wide, w + v * kWidth, sizeof wide);
         return wide;
       };
-      add_products<Isa>(sums, x, wide_at);
-      add_products<Isa>(sums, x + kRows, [&](int v) { return wide_at(kRegisters + v); });
+      add_products<Isa>(sums, x, 1, wide_at);
+      add_products<Isa>(sums, x + kRows, 1, [&](int v) { return wide_at(kRegisters + v); });
     } else {
-      add_products<Isa>(sums, x, [&](int v) { return even_of<Sums>(pairs_at(v)); });
-      // Where sums take nearly all registers, the compiler is kept from using more of them for pairs or mask than for one instruction.
-      const Pairs* mask = &kMask;
-      if constexpr (kRows * kRegisters + least(kRows, kRegisters) + 2 >= Isa::kVectorRegisters) asm("" : "+r"(w), "+r"(mask));
-      add_products<Isa>(sums, x + kRows, [&](int v) { return __builtin_bit_cast(Sums, pairs_at(v) & *mask); });
+      add_pair<Isa>(sums, x, 1, kRows, w, pairs_at);
     }
   }
 #pragma GCC unroll 16
