@@ -8,7 +8,7 @@ namespace slora::cpu {
 // AVX2 with FMA: sixteen lanes are two registers. Included only by the file compiled for it.
 struct Avx2 : Portable {
   static constexpr const char* kName = "avx2";
-  static constexpr int rows_max(int vectors) { return vectors == 1 ? 6 : vectors == 2 ? 3 : vectors == 4 ? 1 : 0; }
+  static constexpr int rows_max(int vectors) { return vectors == 1 ? 6 : vectors == 2 ? 3 : 1; }
   static constexpr int kTileRows = 6;
   static constexpr int int8_rows_max(int vectors) { return vectors == 1 ? 4 : vectors == 2 ? 2 : 1; }
   static constexpr int kInt8TileRows = 4;
