@@ -117,6 +117,22 @@ TEST_P(OpsInvariance, ARowOfAnAdaptedProductIsTheSameInBatchesOfEverySize) {
   expect_same_rows_in_every_batch(Projection(*backend_, numbers_, {}), stride_);
 }
 
+// Products divide that many inputs into blocks, whatever the number of rows.
+TEST_P(OpsInvariance, ARowOfAProductWithManyInputsIsTheSameInBatchesOfEverySize) {
+  constexpr std::int32_t kRows = 40, kOut = 45, kIn = 2601;
+  const LinearWeight weight = pack(*backend_, kOut, kIn, numbers_.vector(kOut * kIn), DType::f32);
+  const Matrix x(*backend_, backend_->product_dtype(), kRows, kIn, numbers_.vector(kRows * kIn));
+  const auto product = [&](std::int32_t begin, std::int32_t count) {
+    Matrix y(*backend_, backend_->activation_dtype(), count, kOut);
+    backend_->ops().linear(y, x.tensor().rows_from(begin, count), weight, {}, {}, kSite);
+    return y;
+  };
+  const Matrix whole = product(0, kRows);
+  for (const std::int32_t rows : {1, 3, 4, 6, 7, 11, 14, 23, 39}) {
+    EXPECT_TRUE(same_bits(product(1, rows), whole.tensor().rows_from(1, rows))) << rows << " rows";
+  }
+}
+
 TEST_P(OpsInvariance, ARowUnderGeneralRecordsIsTheSameInBatchesOfEverySize) {
   expect_same_rows_in_every_batch(Projection(*backend_, numbers_, {}, AdapterKind::general), stride_);
 }

@@ -81,8 +81,8 @@ MachineLimits mean(const MachineLimits& a, const MachineLimits& b) {
           of_both(a.int8_peak, b.int8_peak)};
 }
 
-MachineProbe::MachineProbe(int threads, std::span<const std::span<const std::byte>> memory)
-    : pool_(threads > 0 ? threads : cpu::usable_core_count()), pieces_(cut(memory)), peaks_(usable_peak_loops()) {
+MachineProbe::MachineProbe(int threads, std::span<const std::span<const std::byte>> memory, Instructions instructions)
+    : pool_(threads > 0 ? threads : cpu::usable_core_count()), pieces_(cut(memory)), peaks_(usable_peak_loops(instructions)) {
   check(!pieces_.empty(), "expected memory to read");
   for (const std::span<const std::byte> piece : pieces_) read_bytes_ += piece.size();
   const std::size_t tried = std::min(pieces_.size(), kTriedBytesMax / kPieceBytes);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/backend.h"
 #include "bench/peak_loops.h"
 #include "bench/read_loops.h"
 #include "formats/json.h"
@@ -16,7 +17,7 @@ namespace slora::bench {
 struct MachineLimits {
   double bandwidth = 0;             // bytes read per second
   double fp32_peak = 0;             // operations per second; a multiplication and an addition are two
-  std::optional<double> bf16_peak;  // none: the machine has no such instruction
+  std::optional<double> bf16_peak;  // none: the machine has no such instruction, or it is not to be used
   std::optional<double> int8_peak;
 
   // The peak of products in this arithmetic, which are computed in fp32 on machines without an instruction for it.
@@ -29,8 +30,9 @@ struct MachineLimits {
 // Measures the limits as often as asked. Owns its threads, which sleep between measurements; used by one thread.
 class MachineProbe {
  public:
-  // Bandwidth is that of reading `memory`, which outlives the probe. The constructor tries all read loops and keeps the fastest.
-  MachineProbe(int threads, std::span<const std::span<const std::byte>> memory);
+  // Bandwidth is that of reading `memory`, which outlives the probe. The constructor tries all read loops and keeps the fastest. Peaks are
+  // those of `instructions`.
+  MachineProbe(int threads, std::span<const std::span<const std::byte>> memory, Instructions instructions = Instructions::best);
 
   [[nodiscard]] MachineLimits measure();
   // "avx512, 4 streams, 4096 bytes ahead".

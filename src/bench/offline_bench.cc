@@ -94,6 +94,7 @@ Result<std::unique_ptr<OfflineBench>> OfflineBench::create(const OfflineSetup& s
   if (setup.model.weights == WeightSource::random) runtime.random_weights_seed = 1;
   runtime.backend = setup.backend;
   runtime.threads = setup.threads;
+  runtime.instructions = setup.instructions;
   runtime.weights = setup.weights;
   runtime.cuda_products = setup.cuda_products;
   const DType kv_dtype = setup.backend == "reference" ? DType::f32 : DType::bf16;
@@ -119,7 +120,7 @@ OfflineBench::OfflineBench(const OfflineSetup& setup, const OfflineOptions& opti
       runner_(std::move(runner)),
       load_seconds_(load_seconds),
       adapters_(setup.scratch, runner_->runtime().model_config()),
-      probe_(setup.threads, weight_memory(runner_->runtime().model().weights())) {}
+      probe_(setup.threads, weight_memory(runner_->runtime().model().weights()), setup.instructions) {}
 
 Status OfflineBench::run(const std::function<void(const OfflineRow&)>& on_row, const std::atomic<bool>& stop) {
   const std::vector<PlannedRow> rows = plan_rows(options_);

@@ -22,6 +22,7 @@ struct OfflineSetup {
   ModelSource model;
   std::string backend = "auto";
   int threads = 0;
+  Instructions instructions = Instructions::best;
   WeightStorage weights = WeightStorage::bf16;
   CudaProducts cuda_products = CudaProducts::own;
   std::optional<std::uint64_t> pool_bytes;  // none: what the rows need

@@ -97,7 +97,8 @@ OpBench::OpBench(const ModelConfig& config, const OpOptions& options, std::uniqu
       options_(options),
       backend_(std::move(backend)),
       read_memory_(filled(2 * options.cold_bytes)),
-      probe_(backend_->thread_count(), std::array{std::span<const std::byte>(read_memory_.data(), read_memory_.bytes())}) {}
+      probe_(backend_->thread_count(), std::array{std::span<const std::byte>(read_memory_.data(), read_memory_.bytes())},
+             options.backend_options.instructions) {}
 
 void OpBench::run(const OnRow& on_row, const std::atomic<bool>& stop) {
   on_row_ = &on_row;

@@ -36,7 +36,7 @@ double run_plain() {
 #if defined(__x86_64__)
 constexpr int kWideChains = 24;
 
-[[gnu::target("avx2,fma")]] double run_fma() {
+[[gnu::target("avx2,fma")]] double run_fma_256() {
   const __m256 one = _mm256_set1_ps(1.0f);
   __m256 sums[kNarrowChains] = {};
   for (int round = 0; round < kRounds; ++round) {
@@ -49,6 +49,22 @@ constexpr int kWideChains = 24;
   double total = 0;
 #pragma GCC unroll 32
   for (int i = 0; i < kNarrowChains; ++i) total += static_cast<double>(_mm256_cvtss_f32(sums[i]));
+  return total;
+}
+
+[[gnu::target("avx512f")]] double run_fma_512() {
+  const __m512 one = _mm512_set1_ps(1.0f);
+  __m512 sums[kWideChains] = {};
+  for (int round = 0; round < kRounds; ++round) {
+#pragma GCC unroll 32
+    for (int i = 0; i < kWideChains; ++i) {
+      sums[i] = _mm512_fmadd_ps(one, one, sums[i]);
+      asm volatile("" : "+v"(sums[i]));
+    }
+  }
+  double total = 0;
+#pragma GCC unroll 32
+  for (int i = 0; i < kWideChains; ++i) total += static_cast<double>(_mm512_cvtss_f32(sums[i]));
   return total;
 }
 
@@ -87,16 +103,24 @@ constexpr int kWideChains = 24;
 
 }  // namespace
 
-std::vector<PeakLoop> usable_peak_loops() {
+std::vector<PeakLoop> usable_peak_loops(Instructions instructions) {
   constexpr double kNarrowRuns = static_cast<double>(kRounds) * kNarrowChains;
   std::vector<PeakLoop> loops;
 #if defined(__x86_64__)
   constexpr double kWideRuns = static_cast<double>(kRounds) * kWideChains;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    loops.push_back({Arithmetic::fp32, "VFMADD 256", 16 * kNarrowRuns, &run_fma});
+  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (instructions <= Instructions::avx512 && __builtin_cpu_supports("avx512f")) {
+    loops.push_back({Arithmetic::fp32, "VFMADD 512", 32 * kWideRuns, &run_fma_512});
+  } else if (instructions <= Instructions::avx2 && has_avx2) {
+    loops.push_back({Arithmetic::fp32, "VFMADD 256", 16 * kNarrowRuns, &run_fma_256});
   }
-  if (__builtin_cpu_supports("avx512bf16")) loops.push_back({Arithmetic::bf16, "VDPBF16PS", 64 * kWideRuns, &run_bf16_dots});
-  if (__builtin_cpu_supports("avx512vnni")) loops.push_back({Arithmetic::int8, "VPDPBUSD", 128 * kWideRuns, &run_int8_dots});
+  const bool is_best = instructions == Instructions::best;
+  if (is_best && __builtin_cpu_supports("avx512bf16")) {
+    loops.push_back({Arithmetic::bf16, "VDPBF16PS", 64 * kWideRuns, &run_bf16_dots});
+  }
+  if (is_best && __builtin_cpu_supports("avx512vnni")) {
+    loops.push_back({Arithmetic::int8, "VPDPBUSD", 128 * kWideRuns, &run_int8_dots});
+  }
 #endif
   if (loops.empty()) loops.push_back({Arithmetic::fp32, "128-bit multiply and add", 8 * kNarrowRuns, &run_plain});
   return loops;

@@ -2,6 +2,8 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/backend.h"
+
 namespace slora::bench {
 
 enum class Arithmetic { fp32, bf16, int8 };
@@ -14,7 +16,7 @@ struct PeakLoop {
   double (*run)();            // returns the sum, so that nothing is optimized away
 };
 
-// The loops that this machine can run, at most one for each arithmetic.
-[[nodiscard]] std::vector<PeakLoop> usable_peak_loops();
+// The loops of these instructions that this machine can run, at most one for each arithmetic.
+[[nodiscard]] std::vector<PeakLoop> usable_peak_loops(Instructions instructions);
 
 }  // namespace slora::bench

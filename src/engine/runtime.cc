@@ -38,7 +38,7 @@ Result<std::vector<ShardShape>> make_shard_shapes(const RuntimeOptions& options,
 }
 
 Result<std::vector<std::unique_ptr<Backend>>> make_backends(const RuntimeOptions& options) {
-  const BackendOptions of_each{options.threads, options.shard_count, Instructions::best, options.weights, options.cuda_products};
+  const BackendOptions of_each{options.threads, options.shard_count, options.instructions, options.weights, options.cuda_products};
   std::vector<std::unique_ptr<Backend>> backends;
   for (std::int32_t shard = 0; shard < options.shard_count; ++shard) {
     Result<std::unique_ptr<Backend>> backend = create_backend(options.backend, of_each);

@@ -41,6 +41,7 @@ struct RuntimeOptions {
   std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)> wrap_backend;
   int threads = 0;               // of all shards together; 0: as many as there are cores for this process
   std::int32_t shard_count = 1;  // into how many the model is cut, each with its own backend, thread and arena
+  Instructions instructions = Instructions::best;
   WeightStorage weights = WeightStorage::bf16;
   WeightRounding weight_rounding = WeightRounding::none;
   CudaProducts cuda_products = CudaProducts::own;

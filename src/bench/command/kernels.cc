@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "bench/command/instructions_option.h"
 #include "bench/command/log.h"
 #include "bench/model_source.h"
 #include "cli/interrupt.h"
@@ -23,12 +24,6 @@ constexpr std::pair<const char*, OpGroup> kGroups[] = {{"products", OpGroup::pro
                                                        {"attention", OpGroup::attention},
                                                        {"rows", OpGroup::rows},
                                                        {"sampling", OpGroup::sampling}};
-
-Instructions instructions_of(const std::string& name) {
-  if (name == "avx512") return Instructions::avx512;
-  if (name == "avx2") return Instructions::avx2;
-  return name == "portable" ? Instructions::portable : Instructions::best;
-}
 
 bench::OpOptions make_options(const BenchKernelsArguments& arguments) {
   bench::OpOptions options = arguments.options;
@@ -71,12 +66,7 @@ CLI::App* add_bench_kernels(CLI::App& bench, BenchKernelsArguments& arguments) {
       ->type_name("own|cublaslt")
       ->check(CLI::IsMember({"own", "cublaslt"}).description(""))
       ->capture_default_str();
-  command
-      ->add_option("--instructions", arguments.instructions,
-                   "best, avx512, avx2 or portable; instructions that the machine lacks are not used")
-      ->type_name("NAME")
-      ->check(CLI::IsMember({"best", "avx512", "avx2", "portable"}).description(""))
-      ->capture_default_str();
+  add_instructions_option(*command, arguments.instructions);
   command->add_option("--backend", options.backend, "cpu, cuda, reference or auto")->type_name("NAME")->capture_default_str();
   command->add_option("--threads", options.backend_options.threads, "Threads that compute; 0: one per core")
       ->type_name("N")

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "bench/command/adapters.h"
+#include "bench/command/instructions_option.h"
 #include "bench/command/log.h"
 #include "bench/machine_facts.h"
 #include "bench/offline_bench.h"
@@ -151,6 +152,7 @@ void add_engine_options(CLI::App& command, BenchOfflineArguments& arguments) {
       ->type_name("N")
       ->check(in_range(0, 1024))
       ->capture_default_str();
+  add_instructions_option(command, arguments.instructions);
   command.add_option("--weights", arguments.weights, "How weights are kept: bf16, or int8 with scales")
       ->type_name("bf16|int8")
       ->check(CLI::IsMember({"bf16", "int8"}).description(""))
@@ -221,6 +223,7 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
   setup.model = *model;
   setup.backend = arguments.backend;
   setup.threads = arguments.threads;
+  setup.instructions = instructions_of(arguments.instructions);
   setup.weights = arguments.weights == "int8" ? WeightStorage::int8 : WeightStorage::bf16;
   setup.cuda_products = arguments.cuda_products == "cublaslt" ? CudaProducts::cublaslt : CudaProducts::own;
   setup.scratch = scratch->path();

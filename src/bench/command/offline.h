@@ -14,6 +14,7 @@ struct BenchOfflineArguments {
   std::string model = "Qwen2.5-0.5B";
   std::string backend = "auto";
   int threads = 0;
+  std::string instructions = "best";
   std::string weights = "bf16";
   std::string cuda_products = "own";
   std::string pool_memory;  // empty: what the rows need

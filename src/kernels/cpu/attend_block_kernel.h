@@ -43,6 +43,7 @@ class AttendBlockKernel {
   static constexpr std::int64_t kTileRows = Scratch::kTileRows;
   static constexpr std::int64_t kLineKeys = Scratch::kLineKeys;
   static constexpr std::int64_t kBlockLines = Scratch::kBlockLines;
+  static constexpr std::int64_t kLineWords = Scratch::kLineWords;
   static constexpr int kKeyVectors = Isa::rows_max(2) >= Isa::kTileRows ? 2 : 1;
   static constexpr float kLowest = -__builtin_inff();
 
@@ -71,7 +72,7 @@ class AttendBlockKernel {
       }
       AttendTileArgs args{.out = scratch.scores + key,
                           .out_stride = kKeyBlock,
-                          .x = scratch.queries + rows.begin * lines * kLanes,
+                          .x = scratch.queries + rows.begin * lines * kLineWords,
                           .runs = scratch.key_runs,
                           .prefetch = scratch.prefetch_runs,
                           .run_shift = 4,
@@ -116,12 +117,12 @@ class AttendBlockKernel {
       Floats peak = broadcast(kLowest);
       for_lines(r, [&](std::int64_t line) {
         const float* scores = scratch.scores + r * kKeyBlock + line * kLineKeys;
-        peak = larger(larger(load(scores), load(scores + kLanes)), peak);
+        peak = larger<Isa>(larger<Isa>(load(scores), load(scores + kLanes)), peak);
       });
       peaks[r] = Isa::maximum(peak);
     }
     const Floats before = load(state.highest + rows.begin);
-    const Floats highest = larger(load(peaks) * scale, before);
+    const Floats highest = larger<Isa>(load(peaks) * scale, before);
     const Floats origin = highest == broadcast(kLowest) ? Floats{} : highest;
     alignas(64) float factors[kLanes];
     alignas(64) float origins[kLanes];
@@ -144,7 +145,7 @@ class AttendBlockKernel {
         const Floats low = Isa::exp2(Isa::multiply_add(load(scores), scales, shift));
         const Floats high = Isa::exp2(Isa::multiply_add(load(scores + kLanes), scales, shift));
         const Words words = Isa::bfloat16_words(low, high);
-        __builtin_memcpy(scratch.weights + (line * rows.count + r) * kLanes, &words, sizeof words);
+        store_attend_line<Isa>(scratch.weights + (line * rows.count + r) * kLineWords, words);
         // Sums the rounded weights, which are the ones multiplied with values, so that they add up to 1.
         total = Isa::dot(total, words, broadcast_word(0x3f803f80));
       });
@@ -159,7 +160,7 @@ class AttendBlockKernel {
     Range common{(last.begin + 1) / 2, visible[0].end / 2};
     if (common.empty()) common = {kKeyBlock / 2, kKeyBlock / 2};
     const auto add_alone = [&](std::int64_t r, Range pairs) {
-      add_pairs(scratch, state.sums + (rows.begin + r) * state.dim, scratch.weights + r * kLanes, rows.count, visible[r], pairs);
+      add_pairs(scratch, state.sums + (rows.begin + r) * state.dim, scratch.weights + r * kLineWords, rows.count, visible[r], pairs);
     };
     for (std::int64_t r = 0; r < rows.count && visible[0].begin / 2 < common.begin; ++r) {
       add_alone(r, {visible[r].begin / 2, least(common.begin, (visible[r].end + 1) / 2)});
@@ -198,7 +199,7 @@ class AttendBlockKernel {
     go(std::integral_constant<int, 1>{});
   }
 
-  // sums [dim] += weights [4, row_count, 16] V over some pairs of one row. Of a pair of which the row sees only one key, the other is
+  // sums [dim] += weights [4, row_count] V over some pairs of one row. Of a pair of which the row sees only one key, the other is
   // masked out of weights and values.
   static void add_pairs(const Scratch& scratch, float* sums, const std::uint32_t* weights, std::int64_t row_count, Range visible,
                         Range pairs) {
@@ -206,7 +207,7 @@ class AttendBlockKernel {
     const std::int64_t run_pairs = std::int64_t{1} << block.value_shift;
     for (std::int64_t pair = pairs.begin; pair < pairs.end; ++pair) {
       const std::uint32_t mask = (2 * pair < visible.begin ? 0u : 0x0000ffffu) | (2 * pair + 1 >= visible.end ? 0u : 0xffff0000u);
-      const Words weight = broadcast_word(weights[pair / kLanes * row_count * kLanes + pair % kLanes] & mask);
+      const Words weight = broadcast_word(attend_line_pair<Isa>(weights + pair / kLanes * row_count * kLineWords, pair % kLanes) & mask);
       const std::uint32_t* values = block.values[pair >> block.value_shift] + (pair & (run_pairs - 1)) * block.value_stride;
       for (std::int64_t d = 0; d < block.value_stride; d += kLanes) {
         store(sums + d, Isa::dot(load(sums + d), load_words(values + d) & mask, weight));

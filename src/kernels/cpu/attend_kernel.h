@@ -79,7 +79,7 @@ class AttendKernel {
                               : rest > kLanes   ? load_head(q + line * kLineKeys + kLanes, rest - kLanes)
                                                 : Floats{};
           const Words words = Isa::bfloat16_words(low, high);
-          __builtin_memcpy(scratch.queries + (begin * lines + line * height + r) * kLanes, &words, sizeof words);
+          store_attend_line<Isa>(scratch.queries + (begin * lines + line * height + r) * Scratch::kLineWords, words);
         }
       }
     }

@@ -1,5 +1,6 @@
 #pragma once
 #include "kernels/cpu/attend_state.h"
+#include "kernels/cpu/attend_tile.h"
 #include "kernels/cpu/kv_block.h"
 
 namespace slora::cpu {
@@ -13,6 +14,7 @@ struct AttendScratch {
   static constexpr std::int64_t kTileRows = Isa::kTileRows;
   static constexpr std::int64_t kLineKeys = 2 * kLanes;  // as many as a vector of bf16 weights holds
   static constexpr std::int64_t kBlockLines = kKeyBlock / kLineKeys;
+  static constexpr std::int64_t kLineWords = kAttendLineWords<Isa>;
 
   State states[2];            // of all splits so far, and of the current one
   std::int64_t position = 0;  // of the block's first key
@@ -20,8 +22,8 @@ struct AttendScratch {
   KvBlock<Isa> upcoming;  // what will be read next, to prefetch it; equal to `block` where nothing follows
   KvCopies copies;
   std::int32_t* positions = nullptr;              // [rows]
-  std::uint32_t* queries = nullptr;               // per tile [head_dim / 32, rows of the tile, 16]
-  std::uint32_t* weights = nullptr;               // [4, rows of a tile, 16]: a word of two bf16 for each pair of keys
+  std::uint32_t* queries = nullptr;               // per tile [head_dim / 32, rows of the tile], each a line of 16 pairs
+  std::uint32_t* weights = nullptr;               // [4, rows of a tile], each a line of 16 pairs of keys
   float* scores = nullptr;                        // [rows of a tile, 128]
   const std::uint32_t** key_runs = nullptr;       // [head_dim / 32]
   const std::uint32_t** prefetch_runs = nullptr;  // [head_dim / 32]
@@ -47,8 +49,8 @@ struct AttendScratch {
     take(scratch.copies.keys, layer.head_dim / 2 * kKeyBlock);
     take(scratch.copies.values, kKeyBlock / 2 * State::whole_vectors(layer.head_dim));
     take(scratch.positions, rows);
-    take(scratch.queries, lines * rows * kLanes);
-    take(scratch.weights, kBlockLines * kTileRows * kLanes);
+    take(scratch.queries, lines * rows * kLineWords);
+    take(scratch.weights, kBlockLines * kTileRows * kLineWords);
     take(scratch.scores, kTileRows * kKeyBlock);
     take(scratch.key_runs, lines);
     take(scratch.prefetch_runs, lines);

@@ -8,6 +8,7 @@ namespace slora::cpu {
 // AVX-512 with VDPBF16PS and VPDPBUSD. Included only by files compiled for it.
 struct Avx512 {
   static constexpr const char* kName = "avx512-bf16";
+  static constexpr bool kDotsPairs = true;
   // The most rows of a tile of `vectors` x 16 columns whose sums fit the registers.
   static constexpr int rows_max(int vectors) { return vectors <= 2 ? 14 : vectors == 4 ? 6 : 3; }
   static constexpr int kTileRows = 14;

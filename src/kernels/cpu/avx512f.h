@@ -8,6 +8,7 @@ namespace slora::cpu {
 // AVX-512 without the bf16 extension: sixteen lanes are one register. Included only by the file compiled for it.
 struct Avx512F : Portable {
   static constexpr const char* kName = "avx512";
+  static constexpr int kVectorRegisters = 32;
   static constexpr int rows_max(int vectors) { return vectors <= 2 ? 12 : vectors == 4 ? 5 : 2; }
   static constexpr int kTileRows = 12;
   static constexpr int int8_rows_max(int vectors) { return vectors <= 2 ? 7 : vectors == 4 ? 3 : 1; }

@@ -87,9 +87,10 @@ struct AttendCall {
 struct Kernels {
   const char* name;
   int tile_rows;       // height of packed row tiles
+  int pair_words;      // of each of their rows: 1 (two bf16) or 2 (two fp32)
   int int8_tile_rows;  // the same for products with int8 weights
 
-  // Packs pairs [pair_begin, pair_end) of a tile's rows into out [pairs, rows].
+  // Packs pairs [pair_begin, pair_end) of a tile's rows into out, the memory of its words.
   void (*pack_rows)(std::uint32_t* out, const RowTile& tile, std::int64_t pair_begin, std::int64_t pair_end);
   void (*linear_columns)(const LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end);
   void (*int8_linear_columns)(const Int8LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end);

@@ -19,6 +19,7 @@ template <class Isa>
 inline constexpr Kernels kKernelsOf = {
     .name = Isa::kName,
     .tile_rows = Isa::kTileRows,
+    .pair_words = RowTilesKernel<Isa>::kPairWords,
     .int8_tile_rows = Isa::kInt8TileRows,
     .pack_rows = &RowTilesKernel<Isa>::pack,
     .linear_columns = &LinearKernel<Isa>::columns,

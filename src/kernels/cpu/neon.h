@@ -8,10 +8,11 @@ namespace slora::cpu {
 // Every arm64: sixteen lanes are four of its 32 registers. Included only by the file compiled for it.
 struct Neon : Portable {
   static constexpr const char* kName = "neon";
-  static constexpr int rows_max(int vectors) { return 4 / vectors; }
-  static constexpr int kTileRows = 4;
-  static constexpr int int8_rows_max(int vectors) { return rows_max(vectors); }
-  static constexpr int kInt8TileRows = kTileRows;
+  static constexpr int kVectorRegisters = 32;
+  static constexpr int rows_max(int vectors) { return vectors == 1 ? 6 : vectors == 2 ? 3 : vectors == 4 ? 1 : 0; }
+  static constexpr int kTileRows = 6;
+  static constexpr int int8_rows_max(int vectors) { return 4 / vectors; }
+  static constexpr int kInt8TileRows = 4;
 
   // accumulator + the dot product of each lane's pairs of bf16, whose products are exact in fp32.
   template <class Sums, class Pairs>
@@ -30,6 +31,7 @@ struct Neon : Portable {
     return out;
   }
   [[gnu::always_inline]] static Floats exp2(Floats x) { return cpu::exp2<Neon>(x); }
+  [[gnu::always_inline]] static TileFloats exp2(TileFloats x) { return exp2_part<Neon>(x); }
 
   // Rounded to the nearest integer, ties to even.
   [[gnu::always_inline]] static Ints nearest(Floats value) {

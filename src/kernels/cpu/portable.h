@@ -6,6 +6,8 @@ namespace slora::cpu {
 // Operations that any compiler target has.
 struct Portable {
   static constexpr const char* kName = "portable";
+  static constexpr bool kDotsPairs = false;  // whether one instruction multiplies pairs of bf16
+  static constexpr int kVectorRegisters = 16;
   // The most rows of a tile of `vectors` x 16 columns whose sums fit the registers; 0: not even one row.
   static constexpr int rows_max(int vectors) { return vectors == 1 ? 2 : vectors == 2 ? 1 : 0; }
   static constexpr int kTileRows = 2;
@@ -60,6 +62,7 @@ struct Portable {
     return lanes[0];
   }
   [[gnu::always_inline]] static Floats exp2(Floats x) { return cpu::exp2<Portable>(x); }
+  [[gnu::always_inline]] static TileFloats exp2(TileFloats x) { return exp2_part<Portable>(x); }
   // Rounds two vectors to bf16; neighbouring lanes share a word.
   [[gnu::always_inline]] static Words bfloat16_words(Floats low, Floats high) {
     Bfloat16 halves[2 * kLanes];

@@ -10,8 +10,8 @@ namespace {
 constexpr std::int64_t kParallelWords = 8192;  // packing fewer takes less time than waking a thread
 constexpr std::int64_t kItemPairs = 512;
 
-// A single row of bf16 with an even length already has the layout of a tile.
-bool is_packed(const RowTile& tile) { return tile.rows == 1 && tile.source.dtype == DType::bf16 && tile.source.cols % 2 == 0; }
+// A single row of bf16 with an even length already has the layout of a tile of words.
+bool is_packed(const RowTile& tile) { return tile.pair_stride == 1 && tile.source.dtype == DType::bf16 && tile.source.cols % 2 == 0; }
 
 }  // namespace
 
@@ -29,10 +29,11 @@ std::size_t RowTiles::add(Tensor source, std::int64_t row_begin, float factor) {
   for (std::int64_t i = 0; i < tile_count; ++i) {
     const std::int64_t begin = source.rows * i / tile_count;
     const std::int64_t end = source.rows * (i + 1) / tile_count;
-    tiles_.push_back({source.rows_from(begin, end - begin), row_begin + begin, static_cast<int>(end - begin), factor, nullptr});
+    const std::int64_t stride = (end - begin) * kernels_.pair_words;
+    tiles_.push_back({source.rows_from(begin, end - begin), row_begin + begin, static_cast<int>(end - begin), factor, stride, nullptr});
     offsets_.push_back(words_count_);
     if (is_packed(tiles_.back())) continue;
-    words_count_ += (pairs * (end - begin) + kLineWords - 1) / kLineWords * kLineWords;
+    words_count_ += (pairs * stride + kLineWords - 1) / kLineWords * kLineWords;
     for (std::int64_t pair = 0; pair < pairs; pair += kItemPairs) items_.push_back({tiles_.size() - 1, pair});
   }
   return first;

@@ -10,14 +10,18 @@ namespace slora::cpu {
 
 struct Kernels;
 
-// Consecutive rows, at most a tile's height, packed as products read them: words [pairs, rows], each a pair of neighbouring bf16 elements
-// of a row; an odd last element is paired with 0.
+// Consecutive rows, at most a tile's height, packed as products read them. With an instruction for pairs of bf16: words [pairs, rows], each
+// a pair of neighbouring elements of a row. Without: [pairs, 2, rows] elements in fp32, the even one of each pair and then the odd one, so
+// that no product has to widen them again. An odd last element is paired with 0.
 struct RowTile {
   Tensor source;  // the rows, f32 or bf16
   std::int64_t row_begin = 0;
   int rows = 0;
-  float factor = 1;  // multiplies f32 rows before they are rounded
+  float factor = 1;              // multiplies f32 rows before they are rounded
+  std::int64_t pair_stride = 0;  // words
   const std::uint32_t* words = nullptr;
+
+  [[nodiscard]] const std::uint32_t* pair(std::int64_t index) const { return words + index * pair_stride; }
 };
 
 // Divides rows into tiles and packs them. Reuses its memory from step to step; owned by a backend, used by its engine thread.

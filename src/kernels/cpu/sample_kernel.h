@@ -24,11 +24,11 @@ class SampleKernel {
       for (; i + 4 * kLanes <= end; i += 4 * kLanes) {
         for (int k = 0; k < 4; ++k) {
           const Floats value = load(values + i + k * kLanes);
-          highest[k] = larger(value, highest[k]);  // a NaN in `value` leaves it unchanged
+          highest[k] = larger<Isa>(value, highest[k]);  // a NaN in `value` leaves it unchanged
           nan_lanes[k] |= value != value;
         }
       }
-      float block_highest = Isa::maximum(larger(larger(highest[0], highest[1]), larger(highest[2], highest[3])));
+      float block_highest = Isa::maximum(larger<Isa>(larger<Isa>(highest[0], highest[1]), larger<Isa>(highest[2], highest[3])));
       bool block_finite = !any((nan_lanes[0] | nan_lanes[1]) | (nan_lanes[2] | nan_lanes[3]));
       for (; i < end; ++i) {
         block_highest = values[i] > block_highest ? values[i] : block_highest;
@@ -78,7 +78,8 @@ class SampleKernel {
       const std::int64_t end = least(count, begin + kStretch);
       if (end - begin == kStretch) {
         const float* at = values + begin;
-        const Floats highest = larger(larger(load(at), load(at + kLanes)), larger(load(at + 2 * kLanes), load(at + 3 * kLanes)));
+        const Floats highest =
+            larger<Isa>(larger<Isa>(load(at), load(at + kLanes)), larger<Isa>(load(at + 2 * kLanes), load(at + 3 * kLanes)));
         if (!(Isa::maximum(highest) > bound)) continue;
       }
       for (std::int64_t i = begin; i < end; ++i) {

@@ -3,19 +3,19 @@
 #include <cstddef>
 #include <utility>
 
-#include "kernels/cpu/simd.h"
+#include "kernels/cpu/widened.h"
 
 namespace slora::cpu {
 
-// The micro-kernel of all products in bf16: out [rows, cols] (= or +=) sum over pairs of x [pairs, rows] * w [pairs, cols], both in words
-// of two bf16. Every element is one chain of dot instructions in the order of the pairs, so its bits depend neither on the tile's shape nor
-// on how the pairs are split over calls.
+// The micro-kernel of all products in bf16: out [rows, cols] (= or +=) sum over pairs of inputs of x [pairs, rows] * w [pairs, cols].
+// Every element is one chain of dot instructions, or of multiply-adds, in the order of the inputs, so its bits depend neither on the tile's
+// shape nor on how the pairs are split over calls.
 struct TileArgs {
   float* out = nullptr;
   std::ptrdiff_t out_stride = 0;
-  const std::uint32_t* x = nullptr;  // [pairs, rows], pairs x_stride apart
+  const std::uint32_t* x = nullptr;  // as in RowTile, pairs x_stride apart
   std::ptrdiff_t x_stride = 0;
-  const std::uint32_t* w = nullptr;  // panels of [pairs, 32], panel_stride words apart; pairs pair_stride words apart
+  const std::uint32_t* w = nullptr;  // panels of [pairs, 32] words of two bf16, panel_stride words apart; pairs pair_stride words apart
   std::ptrdiff_t pair_stride = 0;
   std::ptrdiff_t panel_stride = 2 * kLanes;  // the value if all columns are contiguous
   std::ptrdiff_t pairs = 0;
@@ -23,13 +23,15 @@ struct TileArgs {
   std::ptrdiff_t prefetch_step = 0;
 };
 
-enum class TileStart { zero, out };         // initial value of the sums
-enum class TileWeights { whole, bounded };  // whether whole vectors of w may be read, or only weight_bytes of its single vector
+enum class TileStart { zero, out };  // initial value of the sums
+// What is read of w: whole vectors; only weight_bytes of its single vector; or vectors that widen_weights() made of it.
+enum class TileWeights { whole, bounded, wide };
 
 // kRows x (kVectors * 16) sums stay in registers of the instruction set, kWidth lanes each.
 template <class Isa, int kRows, int kVectors, TileStart kStart, TileWeights kWeights>
 void tile(const TileArgs& args, [[maybe_unused]] std::int64_t weight_bytes) {
-  static_assert(kWeights == TileWeights::whole || kVectors == 1);
+  static_assert(kWeights != TileWeights::bounded || kVectors == 1);
+  static_assert(kWeights != TileWeights::wide || !Isa::kDotsPairs);
   using Sums = typename Isa::TileFloats;
   using Pairs = typename Isa::TileWords;
   constexpr int kWidth = sizeof(Sums) / sizeof(float);
@@ -50,24 +52,35 @@ void tile(const TileArgs& args, [[maybe_unused]] std::int64_t weight_bytes) {
   for (std::ptrdiff_t pair = 0; pair < args.pairs; ++pair, x += args.x_stride, w += args.pair_stride, prefetch += args.prefetch_step) {
     __builtin_prefetch(prefetch, 0, 2);
     if constexpr (kRows * kVectors >= kLanes) __builtin_prefetch(prefetch + 64, 0, 2);
-    Pairs weights[kRegisters];
-    if constexpr (kWeights == TileWeights::bounded) {
-      const Words head = load_words_head(w, weight_bytes);
-      __builtin_memcpy(weights, &head, sizeof head);
-    } else {
+    Words head;
+    if constexpr (kWeights == TileWeights::bounded) head = load_words_head(w, weight_bytes);
+    const auto pairs_at = [&](const std::uint32_t* columns, int v) {
+      const int col = v * kWidth;
+      if constexpr (kWeights == TileWeights::bounded) columns = reinterpret_cast<const std::uint32_t*>(&head);
+      Pairs pairs;
+      __builtin_memcpy(&pairs, columns + col / kPanelCols * args.panel_stride + col % kPanelCols, sizeof pairs);
+      return pairs;
+    };
+    if constexpr (Isa::kDotsPairs) {
+      Pairs weights[kRegisters];
 #pragma GCC unroll 16
-      for (int v = 0; v < kRegisters; ++v) {
-        const int col = v * kWidth;
-        __builtin_memcpy(&weights[v], w + col / kPanelCols * args.panel_stride + col % kPanelCols, sizeof(Pairs));
+      for (int v = 0; v < kRegisters; ++v) weights[v] = pairs_at(w, v);
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        const Pairs value = x[r] - Pairs{};
+#pragma GCC unroll 16
+        for (int v = 0; v < kRegisters; ++v) sums[r][v] = Isa::dot(sums[r][v], weights[v], value);
       }
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      std::uint32_t word;
-      __builtin_memcpy(&word, x + r, sizeof word);
-      const Pairs value = word - Pairs{};
-#pragma GCC unroll 16
-      for (int v = 0; v < kRegisters; ++v) sums[r][v] = Isa::dot(sums[r][v], weights[v], value);
+    } else if constexpr (kWeights == TileWeights::wide) {
+      const auto wide_at = [&](int v) {
+        Sums wide;
+        __builtin_memcpy(&wide, w + v * kWidth, sizeof wide);
+        return wide;
+      };
+      add_products<Isa>(sums, x, 1, wide_at);
+      add_products<Isa>(sums, x + kRows, 1, [&](int v) { return wide_at(kRegisters + v); });
+    } else {
+      add_pair<Isa>(sums, x, 1, kRows, w, pairs_at);
     }
   }
 #pragma GCC unroll 16
@@ -91,7 +104,9 @@ void tile_of_rows(int rows, const TileArgs& args, std::int64_t weight_bytes = 0)
 // The same if only the first `cols` columns of `out` exist: then the tile computes into a copy.
 template <class Isa, int kVectors, TileStart kStart, TileWeights kWeights = TileWeights::whole>
 void tile_of_columns(int rows, const TileArgs& args, std::int64_t cols) {
-  if (cols >= kVectors * kLanes) return tile_of_rows<Isa, kVectors, kStart>(rows, args);
+  // Wide vectors are always whole.
+  constexpr TileWeights kWhole = kWeights == TileWeights::wide ? kWeights : TileWeights::whole;
+  if (cols >= kVectors * kLanes) return tile_of_rows<Isa, kVectors, kStart, kWhole>(rows, args);
   alignas(64) float copy[Isa::rows_max(kVectors) * kVectors * kLanes];
   TileArgs inner = args;
   inner.out = copy;

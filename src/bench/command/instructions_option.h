@@ -1,0 +1,13 @@
+#pragma once
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "backend/backend.h"
+
+namespace slora {
+
+// The instruction set of the CPU's kernels, as text from the command line, for comparison. For every command that measures a backend.
+CLI::Option* add_instructions_option(CLI::App& command, std::string& name);
+[[nodiscard]] Instructions instructions_of(const std::string& name);
+
+}  // namespace slora
