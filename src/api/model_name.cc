@@ -3,7 +3,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "formats/gguf_model.h"
+#include "formats/gguf_names.h"
 
 namespace slora {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "bench/named_shapes.h"
-#include "formats/gguf_model.h"
+#include "formats/gguf_names.h"
 #include "formats/json.h"
 
 namespace slora::bench {

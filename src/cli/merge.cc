@@ -12,7 +12,7 @@
 #include "cli/model_path.h"
 #include "cli/progress_bar.h"
 #include "cli/runtime_arguments.h"
-#include "formats/gguf_model.h"
+#include "formats/gguf_names.h"
 #include "formats/model_folder.h"
 #include "merge/merged_model.h"
 #include "model/weights.h"

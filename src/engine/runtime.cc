@@ -14,7 +14,7 @@
 #include "engine/image_copy.h"
 #include "engine/memory_limits.h"
 #include "engine/pool_size.h"
-#include "formats/gguf_model.h"
+#include "formats/gguf_names.h"
 #include "formats/model_folder.h"
 #include "formats/pooling_config.h"
 #include "model/random_weights.h"

@@ -137,7 +137,7 @@ Result<GenerationConfig> read_generation_config(const std::string& folder, std::
     if (!model) return tl::unexpected(model.error());
     const Result<GgufConfig> config = config_of_gguf(*model);
     if (!config) return tl::unexpected(config.error());
-    return parse_generation_config(Json(), config->config, vocab_size);
+    return parse_generation_config(Json(), *config->config, vocab_size);
   }
   Result<Json> config = read_json_file(folder + "/config.json", kLimits);
   if (!config && config.error().code == "E_NO_FILE") config = Json(Json::value_t::object);

@@ -58,11 +58,12 @@ class ConfigMaker {
   explicit ConfigMaker(const GgufModel& model) : model_(model), head_(model.head()) {}
 
   Result<GgufConfig> make() {
-    made_.config = {{"model_type", model_.architecture->model_type}};
+    config_ = {{"model_type", model_.architecture->model_type}};
     for (const auto step :
          {&ConfigMaker::take_sizes, &ConfigMaker::take_vocabulary, &ConfigMaker::take_arithmetic, &ConfigMaker::refuse_others}) {
       if (Status taken = (this->*step)(); !taken) return forward_error(taken);
     }
+    made_.config = std::make_unique<Json>(std::move(config_));
     return std::move(made_);
   }
 
@@ -102,13 +103,13 @@ class ConfigMaker {
     for (const auto& [name, key] : kSizes) {
       const Result<std::int64_t> found = size(name);
       if (!found) return tl::unexpected(found.error());
-      made_.config[key] = *found;
+      config_[key] = *found;
     }
     const Result<std::optional<std::int64_t>> kv_heads = optional_size("attention.head_count_kv");
     if (!kv_heads) return tl::unexpected(kv_heads.error());
-    const auto heads = made_.config["num_attention_heads"].get<std::int64_t>();
-    made_.config["num_key_value_heads"] = kv_heads->value_or(heads);
-    return take_head_dim(made_.config["hidden_size"].get<std::int64_t>(), heads);
+    const auto heads = config_["num_attention_heads"].get<std::int64_t>();
+    config_["num_key_value_heads"] = kv_heads->value_or(heads);
+    return take_head_dim(config_["hidden_size"].get<std::int64_t>(), heads);
   }
 
   Status take_head_dim(std::int64_t hidden, std::int64_t heads) {
@@ -127,7 +128,7 @@ class ConfigMaker {
                      **other);
       }
     }
-    made_.config["head_dim"] = head_dim;
+    config_["head_dim"] = head_dim;
     return {};
   }
 
@@ -142,14 +143,14 @@ class ConfigMaker {
       return error("E_MODEL_CONFIG", "entry {}: expected {}, as many as \"tokenizer.ggml.tokens\" has, found {}",
                    quote(key_of("vocab_size")), count, **stated);
     }
-    made_.config["vocab_size"] = count;
-    made_.config["tie_word_embeddings"] = model_.find_tensor("output.weight") == nullptr;
+    config_["vocab_size"] = count;
+    config_["tie_word_embeddings"] = model_.find_tensor("output.weight") == nullptr;
     const Result<std::vector<std::int64_t>> ends = end_tokens_of_gguf(head_);
     if (!ends) return tl::unexpected(ends.error());
-    if (!ends->empty()) made_.config["eos_token_id"] = *ends;
+    if (!ends->empty()) config_["eos_token_id"] = *ends;
     for (const auto& [name, key] : {std::pair("bos", "bos_token_id"), std::pair("padding", "pad_token_id")}) {
       const auto* const id = head_.find_as<std::int64_t>(fmt::format("tokenizer.ggml.{}_token_id", name));
-      if (id != nullptr) made_.config[key] = *id;
+      if (id != nullptr) config_[key] = *id;
     }
     return {};
   }
@@ -160,21 +161,20 @@ class ConfigMaker {
     if (!*eps) {
       return error("E_MODEL_CONFIG", "entry {}: expected a number, found none", quote(key_of("attention.layer_norm_rms_epsilon")));
     }
-    made_.config["rms_norm_eps"] = **eps;
+    config_["rms_norm_eps"] = **eps;
     const Result<std::optional<double>> theta = optional_entry<double>("rope.freq_base");
     if (!theta) return tl::unexpected(theta.error());
-    made_.config["rope_theta"] = theta->value_or(10000.0);
+    config_["rope_theta"] = theta->value_or(10000.0);
     for (const char* key : {"rms_norm_eps", "rope_theta"}) {
-      if (!std::isfinite(made_.config[key].get<double>())) return error("E_MODEL_CONFIG", "\"{}\": expected a finite number", key);
+      if (!std::isfinite(config_[key].get<double>())) return error("E_MODEL_CONFIG", "\"{}\": expected a finite number", key);
     }
-    Result<Json> rope =
-        rope_scaling_of_gguf(model_, made_.config["rope_theta"].get<double>(), made_.config["head_dim"].get<std::int64_t>());
+    Result<Json> rope = rope_scaling_of_gguf(model_, config_["rope_theta"].get<double>(), config_["head_dim"].get<std::int64_t>());
     if (!rope) return forward_error(rope);
-    if (!rope->is_null()) made_.config["rope_scaling"] = std::move(*rope);
+    if (!rope->is_null()) config_["rope_scaling"] = std::move(*rope);
 
     if (model_.architecture->model_type == "llama") {
-      if (model_.find_tensor("blk.0.attn_q.bias") != nullptr) made_.config["attention_bias"] = true;
-      if (model_.find_tensor("blk.0.ffn_gate.bias") != nullptr) made_.config["mlp_bias"] = true;
+      if (model_.find_tensor("blk.0.attn_q.bias") != nullptr) config_["attention_bias"] = true;
+      if (model_.find_tensor("blk.0.ffn_gate.bias") != nullptr) config_["mlp_bias"] = true;
     }
     return take_window();
   }
@@ -188,8 +188,8 @@ class ConfigMaker {
       return error("E_UNSUPPORTED_MODEL", "entry {}: expected 0 for {}, found {}", quote(key_of("attention.sliding_window")),
                    model_.architecture->name, **window);
     }
-    made_.config["model_type"] = "mistral";
-    made_.config["sliding_window"] = **window;
+    config_["model_type"] = "mistral";
+    config_["sliding_window"] = **window;
     return {};
   }
 
@@ -217,6 +217,7 @@ class ConfigMaker {
 
   const GgufModel& model_;
   const GgufFile& head_;
+  Json config_;
   GgufConfig made_;
 };
 
@@ -231,7 +232,7 @@ Result<GgufConfig> config_of_gguf(const GgufModel& model) {
 Result<ModelConfig> model_config_of_gguf(const GgufModel& model) {
   Result<GgufConfig> made = config_of_gguf(model);
   if (!made) return forward_error(made);
-  Result<ModelConfig> config = parse_model_config(made->config);
+  Result<ModelConfig> config = parse_model_config(*made->config);
   if (!config) return error(config.error().code, "{}, as config.json: {}", model.head().file->name(), config.error().message);
   config->warnings.insert(config->warnings.end(), made->warnings.begin(), made->warnings.end());
   return config;

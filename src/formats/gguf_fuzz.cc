@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <vector>
 
@@ -34,7 +35,7 @@ void read_model(GgufFile file) {
   const Result<GgufConfig> config = config_of_gguf(*model);
   if (!config) return;
   static_cast<void>(model_config_of_gguf(*model));
-  const Result<ModelFiles> files = files_of_gguf(*model, config->config);
+  const Result<ModelFiles> files = files_of_gguf(*model, *config->config);
   if (!files) return;
   for (const ModelTensor& tensor : files->tensors()) {
     std::vector<std::byte> out(tensor.info.bytes);

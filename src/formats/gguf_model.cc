@@ -143,8 +143,6 @@ const GgufTensor* GgufModel::find_tensor(std::string_view name) const {
   return nullptr;
 }
 
-bool is_gguf_path(std::string_view path) { return path.size() > kEnding.size() && path.ends_with(kEnding); }
-
 Result<GgufModel> open_gguf_model(const std::string& path) {
   Result<GgufFile> opened = open_shard(path);
   if (!opened) return forward_error(opened);

@@ -1,4 +1,5 @@
 #pragma once
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,9 +23,6 @@ struct GgufModel {
   [[nodiscard]] const GgufTensor* find_tensor(std::string_view name) const;
 };
 
-// Whether a model's path names such a file; else it is a folder's.
-[[nodiscard]] bool is_gguf_path(std::string_view path);
-
 // `path`: of the file, or of any shard. Reads the headers. E_NO_FILE and other errors of files, E_GGUF, E_DTYPE, E_UNSUPPORTED_MODEL; each
 // names the file.
 [[nodiscard]] Result<GgufModel> open_gguf_model(const std::string& path);
@@ -34,7 +32,7 @@ struct GgufModel {
 
 // What config.json would say.
 struct GgufConfig {
-  Json config;
+  std::unique_ptr<Json> config;  // an object
   std::vector<std::string> warnings;
 };
 // E_MODEL_CONFIG, E_UNSUPPORTED_MODEL; each names the file and the entry or the tensor.

@@ -32,6 +32,11 @@ constexpr std::array kOutside = {GgufName{"output", "lm_head"}, GgufName{"token_
 
 }  // namespace
 
+bool is_gguf_path(std::string_view path) {
+  constexpr std::string_view kEnding = ".gguf";
+  return path.size() > kEnding.size() && path.ends_with(kEnding);
+}
+
 const GgufArchitecture* find_gguf_architecture(std::string_view name) {
   const auto* const found = std::ranges::find(kArchitectures, name, &GgufArchitecture::name);
   return found != kArchitectures.end() ? found : nullptr;

@@ -5,6 +5,9 @@
 
 namespace slora {
 
+// Whether a base model's path is that of a GGUF file; else it is a folder's.
+[[nodiscard]] bool is_gguf_path(std::string_view path);
+
 // What the names and tensors of a GGUF file stand for, by its "general.architecture".
 struct GgufArchitecture {
   std::string_view name;

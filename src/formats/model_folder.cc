@@ -193,7 +193,7 @@ Result<ModelFolder> open_gguf(const std::string& path, WeightRounding rounding) 
   if (!config) return tl::unexpected(config.error());
   Result<ModelConfig> interpreted = model_config_of_gguf(*model);
   if (!interpreted) return forward_error(interpreted);
-  Result<ModelFiles> files = files_of_gguf(*model, config->config);
+  Result<ModelFiles> files = files_of_gguf(*model, *config->config);
   if (!files) return forward_error(files);
   return ModelFolder{std::move(*interpreted), std::move(*files)};
 }

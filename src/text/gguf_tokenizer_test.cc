@@ -59,9 +59,9 @@ TEST_P(SentencePieceGguf, MergesByScoresAsTransformersDoes) {
   const auto tokenizer = tokenizer_in(GetParam());
   const Json ids = golden_json("gguf/tokenizers/" + std::string(GetParam()) + ".json").at("ids");
   std::vector<std::string> texts;
-  for (const Json& entry : golden_json("tokenizers/" + std::string(GetParam()) + "/cases.json").at("encode"))
-    texts.push_back(entry.at("text").get<std::string>());
-  for (const Json& text : golden_json("tokenizers/sample.json")) texts.push_back(text.get<std::string>());
+  const Json cases = golden_json("tokenizers/" + std::string(GetParam()) + "/cases.json"), sample = golden_json("tokenizers/sample.json");
+  for (const Json& entry : cases.at("encode")) texts.push_back(entry.at("text").get<std::string>());
+  for (const Json& text : sample) texts.push_back(text.get<std::string>());
   ASSERT_EQ(texts.size(), ids.size());
   for (std::size_t i = 0; i < texts.size(); ++i) {
     const std::vector<TokenId> found = tokenizer->encode(texts[i], SpecialTokens::add).value();
