@@ -197,9 +197,9 @@ def add_others(folders):
 
 def make_corpora(out):
     """Small files that are accepted, for the fuzz targets to begin with."""
+    shutil.rmtree(out / "torch_file", ignore_errors=True)
     for name in ("gguf", "torch_file"):
-        shutil.rmtree(out / name, ignore_errors=True)
-        (out / name).mkdir()
+        (out / name).mkdir(exist_ok=True)
     (out / "gguf/lora.gguf").write_bytes(gguf_bytes(out, rank=1))
     (out / "gguf/q8.gguf").write_bytes(gguf_bytes(out, rank=32, outputs=4, kind=gguf.GGMLQuantizationType.Q8_0))
     numbers = [("0", np.ones(4, np.float32).tobytes())]

@@ -1,7 +1,5 @@
 #include "adapters/gguf_adapter.h"
 
-#include <algorithm>
-#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -9,49 +7,13 @@
 
 #include "adapters/tensor_names.h"
 #include "formats/gguf.h"
+#include "formats/gguf_names.h"
 
 namespace slora {
 namespace {
 
-struct GgufName {
-  std::string_view gguf, peft;
-};
-constexpr std::array kInLayers = {GgufName{"attn_q", "self_attn.q_proj"},
-                                  GgufName{"attn_k", "self_attn.k_proj"},
-                                  GgufName{"attn_v", "self_attn.v_proj"},
-                                  GgufName{"attn_output", "self_attn.o_proj"},
-                                  GgufName{"ffn_gate", "mlp.gate_proj"},
-                                  GgufName{"ffn_up", "mlp.up_proj"},
-                                  GgufName{"ffn_down", "mlp.down_proj"},
-                                  GgufName{"attn_norm", "input_layernorm"},
-                                  GgufName{"ffn_norm", "post_attention_layernorm"},
-                                  GgufName{"attn_q_norm", "self_attn.q_norm"},
-                                  GgufName{"attn_k_norm", "self_attn.k_norm"}};
-constexpr std::array kOutside = {GgufName{"output", "lm_head"}, GgufName{"token_embd", "model.embed_tokens"},
-                                 GgufName{"output_norm", "model.norm"}};
-
-// "blk.7.attn_q" -> "model.layers.7.self_attn.q_proj"
-std::optional<std::string> path_of_gguf(std::string_view name) {
-  constexpr std::string_view kBlock = "blk.";
-  if (const auto* known = std::ranges::find(kOutside, name, &GgufName::gguf); known != kOutside.end()) return std::string(known->peft);
-  if (!name.starts_with(kBlock)) return std::nullopt;
-  name.remove_prefix(kBlock.size());
-  const std::size_t dot = name.find('.');
-  if (dot == 0 || dot == std::string_view::npos) return std::nullopt;
-  const std::string_view layer = name.substr(0, dot);
-  if (!std::ranges::all_of(layer, [](char c) { return c >= '0' && c <= '9'; })) return std::nullopt;
-  const auto* const known = std::ranges::find(kInLayers, name.substr(dot + 1), &GgufName::gguf);
-  return known != kInLayers.end() ? std::optional(fmt::format("model.layers.{}.{}", layer, known->peft)) : std::nullopt;
-}
-
-template <class T>
-const T* entry_of(const GgufFile& file, std::string_view key) {
-  const GgufValue* const value = file.find(key);
-  return value != nullptr ? std::get_if<T>(value) : nullptr;
-}
-
 std::string text_of(const GgufFile& file, std::string_view key) {
-  const auto* const text = entry_of<std::string>(file, key);
+  const auto* const text = file.find_as<std::string>(key);
   return text != nullptr ? *text : "";
 }
 
@@ -69,14 +31,15 @@ Result<GgufAdapter> read_entries(const GgufFile& file) {
   }
   GgufAdapter adapter;
   const std::string architecture = text_of(file, "general.architecture");
-  adapter.has_metas_order = architecture == "llama";
-  if (!adapter.has_metas_order && architecture != "qwen2" && architecture != "qwen3")
-    return error("E_WRONG_BASE", "\"general.architecture\": expected llama, qwen2 or qwen3, found {}", quote(architecture));
-  const auto* const alpha = entry_of<double>(file, "adapter.lora.alpha");
+  const GgufArchitecture* const known = find_gguf_architecture(architecture);
+  if (known == nullptr)
+    return error("E_WRONG_BASE", "\"general.architecture\": expected {}, found {}", gguf_architecture_names(), quote(architecture));
+  adapter.has_metas_order = known->has_pairs_together;
+  const auto* const alpha = file.find_as<double>("adapter.lora.alpha");
   if (alpha == nullptr || !std::isfinite(*alpha) || *alpha == 0)
     return error("E_SCALE", "\"adapter.lora.alpha\": expected a finite number but 0, found {}", alpha != nullptr ? *alpha : 0);
   adapter.alpha = *alpha;
-  if (const auto* const tokens = entry_of<std::vector<std::int64_t>>(file, "adapter.alora.invocation_tokens")) {
+  if (const auto* const tokens = file.find_as<std::vector<std::int64_t>>("adapter.alora.invocation_tokens")) {
     adapter.invocation_tokens = *tokens;
   } else if (file.find("adapter.alora.invocation_tokens") != nullptr) {
     return error("E_UNSUPPORTED_OPTION", "\"adapter.alora.invocation_tokens\": expected a list of integers");
@@ -119,15 +82,18 @@ Result<ConvertedTensor> convert_gguf_tensor(ReadableTensor tensor, const GgufAda
   return ConvertedTensor{std::move(*ordered), *std::move(path)};
 }
 
-Result<PeftForm> convert_gguf(GgufFile file, const ModuleTable* base) {
+Result<PeftForm> convert_gguf(const GgufFile& file, const ModuleTable* base) {
   const Result<GgufAdapter> adapter = read_entries(file);
   if (!adapter) return tl::unexpected(adapter.error());
   PeftForm form;
   std::vector<std::string> targets, saved;
   Json ranks(Json::value_t::object);  // of the modules whose rank is not that of the first
   std::int64_t first_rank = 0;
-  for (ReadableTensor& tensor : file.tensors) {
-    Result<ConvertedTensor> converted = convert_gguf_tensor(std::move(tensor), *adapter, base);
+  for (const GgufTensor& tensor : file.tensors) {
+    if (tensor.type->is_quantised() && tensor.type->name != "Q8_0") {
+      return error("E_DTYPE", "tensor {}: expected F32, F16, BF16 or Q8_0, found {}", quote(tensor.info.name), tensor.type->name);
+    }
+    Result<ConvertedTensor> converted = convert_gguf_tensor(readable_tensor(file, tensor), *adapter, base);
     if (!converted) return forward_error(converted);
     if (first_rank == 0) first_rank = converted->rank;
     if (converted->rank != 0 && converted->rank != first_rank)
@@ -150,9 +116,9 @@ Result<PeftForm> convert_gguf(GgufFile file, const ModuleTable* base) {
 
 Result<PeftForm> read_gguf_adapter(ReadOnlyFile file, const ModuleTable* base) {
   const std::string name = file.name();
-  Result<GgufFile> gguf = read_gguf(std::move(file));
-  if (!gguf) return forward_error(gguf);
-  Result<PeftForm> form = convert_gguf(std::move(*gguf), base);
+  const Result<GgufFile> gguf = read_gguf(std::move(file));
+  if (!gguf) return tl::unexpected(gguf.error());
+  Result<PeftForm> form = convert_gguf(*gguf, base);
   if (!form) return error(form.error().code, "{}: {}", name, form.error().message);
   return form;
 }

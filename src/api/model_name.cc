@@ -3,6 +3,8 @@
 #include <string_view>
 #include <system_error>
 
+#include "formats/gguf_names.h"
+
 namespace slora {
 
 std::string default_model_name(const std::filesystem::path& folder) {
@@ -19,7 +21,7 @@ std::string default_model_name(const std::filesystem::path& folder) {
     if (separator != std::string::npos) cached.replace(separator, 2, "/");
     return cached;
   }
-  const std::string name = path.filename().string();
+  const std::string name = (is_gguf_path(path.string()) ? path.stem() : path.filename()).string();
   return name.empty() ? "model" : name;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bench/named_shapes.h"
+#include "formats/gguf_names.h"
 #include "formats/json.h"
 
 namespace slora::bench {
@@ -44,14 +45,18 @@ Result<ModelSource> find_model(const std::string& model, const fs::path& scratch
   }
   std::error_code failure;
   const fs::path path = fs::absolute(model, failure).lexically_normal();
+  if (fs::is_regular_file(path, failure) && is_gguf_path(path.string()))
+    return ModelSource{path.stem().string(), path, WeightSource::files};
   if (fs::is_regular_file(path, failure)) {
     const Result<std::string> config = read_text_file(path.string(), kConfigBytesMax);
     if (!config) return tl::unexpected(config.error());
     return write_shape(path.filename() == "config.json" ? path.parent_path().filename().string() : path.stem().string(), *config, scratch);
   }
   if (!fs::exists(path / "config.json", failure)) {
-    return error("no_model", "{} is neither a folder with a config.json, nor such a file, nor one of the shapes that come with slora: {}",
-                 model, fmt::join(names, ", "));
+    return error(
+        "no_model",
+        "{} is neither a folder with a config.json, nor such a file or a GGUF file, nor one of the shapes that come with slora: {}", model,
+        fmt::join(names, ", "));
   }
   const fs::path named = path.has_filename() ? path : path.parent_path();
   return ModelSource{named.filename().string(), path, has_weights(path) ? WeightSource::files : WeightSource::random};

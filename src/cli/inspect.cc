@@ -4,7 +4,6 @@
 #include <array>
 #include <cstddef>
 #include <filesystem>
-#include <set>
 
 #include "adapters/adapter_folder.h"
 #include "adapters/adapter_summary.h"
@@ -41,12 +40,6 @@ std::string shown_flops(double flops) {
   return fmt::format("{:.3g} {}", flops, kUnits[unit]);
 }
 
-std::string dtypes_of(const ModelFiles& files) {
-  std::set<std::string> names;
-  for (const ModelTensor& tensor : files.tensors()) names.insert(std::string(name_of(tensor.info.dtype)));
-  return fmt::format("{}", fmt::join(names, ", "));
-}
-
 std::uint64_t parameter_count(const ModelFiles& files) {
   std::uint64_t count = 0;
   for (const ModelTensor& tensor : files.tensors()) count += tensor.info.bytes / bytes_of(tensor.info.dtype);
@@ -79,7 +72,7 @@ int inspect_model(const InspectArguments& arguments) {
                             config->layer_count, config->hidden_size, config->intermediate_size, config->head_count, config->kv_head_count,
                             config->head_dim, config->vocab_size));
   line("parameters", fmt::format("{}{}", parameter_count(*files), config->tie_embeddings ? " (embeddings tied)" : ""));
-  line("weights", fmt::format("{} in {}", shown_byte_size(files->total_bytes()), dtypes_of(*files)));
+  line("weights", fmt::format("{}: tensors {}", shown_byte_size(files->total_bytes()), shown_stored_types(*files)));
   line("rope", fmt::format("{}, theta {}{}", name_of(config->rope.kind), config->rope.theta,
                            config->rope.kind == RopeKind::default_ ? "" : fmt::format(", factor {}", config->rope.factor)));
   const std::int32_t window = *std::ranges::max_element(config->window);

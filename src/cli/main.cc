@@ -33,7 +33,7 @@ using slora::real_range;
 using slora::ServeArguments;
 
 void add_model_options(CLI::App& command, ModelArguments& model) {
-  command.add_option("model,--model", model.model, "Folder of the base model: config.json, *.safetensors, tokenizer.json")
+  command.add_option("model,--model", model.model, "Base model: a folder (config.json, *.safetensors, tokenizer.json), or a GGUF file")
       ->required()
       ->type_name("DIR");
   command

@@ -12,6 +12,7 @@
 #include "cli/model_path.h"
 #include "cli/progress_bar.h"
 #include "cli/runtime_arguments.h"
+#include "formats/gguf_names.h"
 #include "formats/model_folder.h"
 #include "merge/merged_model.h"
 #include "model/weights.h"
@@ -41,6 +42,12 @@ void print_report(const MergeReport& report, const MergeArguments& arguments) {
 
 int run_merge(const MergeArguments& arguments) {
   if (const Status model = check_model_folder(arguments.model); !model) return report(model.error());
+  if (is_gguf_path(arguments.model)) {
+    return report({"no_model",
+                   fmt::format("--model: {} is a GGUF file: expected a Hugging Face model folder, whose other files the merged model needs",
+                               arguments.model),
+                   {}});
+  }
   if (std::error_code ignored; !std::filesystem::is_directory(arguments.adapter, ignored))
     return report({"bad_option", fmt::format("--adapter: expected a folder, found none at {}", arguments.adapter), {}});
   Result<ModelFolder> opened =

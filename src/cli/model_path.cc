@@ -5,6 +5,8 @@
 #include <string_view>
 #include <system_error>
 
+#include "formats/gguf_names.h"
+
 namespace slora {
 namespace {
 
@@ -18,14 +20,14 @@ bool is_hub_name(std::string_view text) {
   return has_one_slash && text.front() != '/' && text.front() != '.' && text.back() != '/' && std::ranges::all_of(text, is_name_character);
 }
 
-// The path if it is a GGUF file, or the first one in it if it is a folder; empty where there is none.
-fs::path find_gguf(const fs::path& path) {
+// The first GGUF file of a folder in the order of their names; empty where there is none.
+fs::path find_gguf(const fs::path& folder) {
   std::error_code ignored;
-  if (!fs::is_directory(path, ignored)) return path.extension() == ".gguf" ? path : fs::path();
-  for (const fs::directory_entry& entry : fs::directory_iterator(path, ignored)) {
-    if (entry.path().extension() == ".gguf") return entry.path();
+  fs::path first;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+    if (is_gguf_path(entry.path().string()) && (first.empty() || entry.path() < first)) first = entry.path();
   }
-  return {};
+  return first;
 }
 
 }  // namespace
@@ -33,14 +35,15 @@ fs::path find_gguf(const fs::path& path) {
 Status check_model_folder(const std::string& path) {
   std::error_code ignored;
   if (fs::exists(fs::path(path) / "config.json", ignored)) return {};
-  if (const fs::path gguf = find_gguf(path); fs::exists(gguf, ignored)) {
-    return error("no_model",
-                 "{} is a GGUF file, of llama.cpp: expected a Hugging Face model folder (config.json, *.safetensors, tokenizer.json). "
-                 "Download the model that it was made from; --weights int8 serves that with one byte a parameter.",
-                 gguf.string());
-  }
   if (fs::is_regular_file(path, ignored)) {
-    return error("no_model", "{} is a file: expected a Hugging Face model folder (config.json, *.safetensors, tokenizer.json).", path);
+    if (is_gguf_path(path)) return {};
+    return error("no_model",
+                 "{} is a file: expected a Hugging Face model folder (config.json, *.safetensors, tokenizer.json), or a GGUF file "
+                 "(NAME.gguf).",
+                 path);
+  }
+  if (const fs::path gguf = find_gguf(path); !gguf.empty()) {
+    return error("no_model", "{} has no config.json, but a GGUF file: give that file itself, --model {}", path, gguf.string());
   }
   if (fs::is_directory(path, ignored)) {
     return error("no_model", "{} has no config.json: expected a Hugging Face model folder (config.json, *.safetensors, tokenizer.json).",

@@ -5,8 +5,8 @@
 
 namespace slora {
 
-// Whether `path` is a folder with a model. A hub name ("org/name") is refused with the command that downloads it: the server itself
-// never accesses the network.
+// Whether `path` is a folder with a model, or a GGUF file. A hub name ("org/name") is refused with the command that downloads it: the
+// server itself never accesses the network.
 [[nodiscard]] Status check_model_folder(const std::string& path);
 
 }  // namespace slora

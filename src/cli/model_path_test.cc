@@ -27,14 +27,14 @@ TEST(ModelPath, SaysWhatIsMissing) {
   EXPECT_THAT(empty.error().message, HasSubstr("no config.json"));
 }
 
-TEST(ModelPath, SaysThatAFileIsNoFolderAndWhatAGgufFileIs) {
+TEST(ModelPath, TakesAGgufFileAndNoOther) {
   const TemporaryFolder folder;
   folder.write("model.safetensors", "");
   EXPECT_THAT(check_model_folder(folder.file("model.safetensors")).error().message, HasSubstr("model.safetensors is a file: expected a"));
+  folder.write("model-q8_0.gguf", "");
   folder.write("model-q4.gguf", "");
-  for (const std::string& path : {folder.path(), folder.file("model-q4.gguf")}) {
-    EXPECT_THAT(check_model_folder(path).error().message, HasSubstr("model-q4.gguf is a GGUF file")) << path;
-  }
+  EXPECT_TRUE(check_model_folder(folder.file("model-q4.gguf")));
+  EXPECT_THAT(check_model_folder(folder.path()).error().message, HasSubstr("--model " + folder.file("model-q4.gguf")));
   EXPECT_THAT(check_model_folder(folder.file("none.gguf")).error().message, HasSubstr("there is no folder"));
 }
 

@@ -14,6 +14,7 @@
 #include "engine/image_copy.h"
 #include "engine/memory_limits.h"
 #include "engine/pool_size.h"
+#include "formats/gguf_names.h"
 #include "formats/model_folder.h"
 #include "formats/pooling_config.h"
 #include "model/random_weights.h"
@@ -108,6 +109,9 @@ Result<OpenedModel> open_model(const RuntimeOptions& options) {
     model = {std::move(opened->config), std::make_shared<const ModelFiles>(std::move(opened->files))};
   }
   for (const std::string& warning : model.config.warnings) log_warning("model: {}", warning);
+  if (model.files != nullptr && is_gguf_path(folder)) {
+    log_info("model: its tensors are widened to the type of the products as they are read: {}", shown_stored_types(*model.files));
+  }
   if (options.weight_rounding == WeightRounding::nf4) log_info("model: the weights of its layers are what NF4 keeps of them");
   return model;
 }

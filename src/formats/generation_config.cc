@@ -5,6 +5,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "formats/gguf_model.h"
+
 namespace slora {
 namespace {
 
@@ -130,6 +132,13 @@ Result<GenerationConfig> parse_generation_config(const Json& generation, const J
 }
 
 Result<GenerationConfig> read_generation_config(const std::string& folder, std::int32_t vocab_size) {
+  if (is_gguf_path(folder)) {
+    const Result<GgufModel> model = open_gguf_model(folder);
+    if (!model) return tl::unexpected(model.error());
+    const Result<GgufConfig> config = config_of_gguf(*model);
+    if (!config) return tl::unexpected(config.error());
+    return parse_generation_config(Json(), *config->config, vocab_size);
+  }
   Result<Json> config = read_json_file(folder + "/config.json", kLimits);
   if (!config && config.error().code == "E_NO_FILE") config = Json(Json::value_t::object);
   if (!config) return forward_error(config);

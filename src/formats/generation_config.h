@@ -27,7 +27,7 @@ struct GenerationConfig {
 // `generation` is generation_config.json (null when there is none), `config` is config.json, which provides ids that the former lacks; the
 // end tokens are those of both. Ids lie in [0, vocab_size). Errors name the file and the key.
 Result<GenerationConfig> parse_generation_config(const Json& generation, const Json& config, std::int32_t vocab_size);
-// Reads `folder`/generation_config.json and `folder`/config.json, where there are such.
+// Reads `folder`/generation_config.json and `folder`/config.json, where there are such, or a GGUF file at this path.
 Result<GenerationConfig> read_generation_config(const std::string& folder, std::int32_t vocab_size);
 
 }  // namespace slora

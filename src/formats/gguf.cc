@@ -1,70 +1,26 @@
 #include "formats/gguf.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
-#include <cstring>
-#include <memory>
+#include <bit>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <unordered_set>
 
 #include "base/checked.h"
+#include "formats/gguf_cursor.h"
 #include "formats/json.h"
-#include "tensor/dtype.h"
 
 namespace slora {
 namespace {
 
-constexpr std::uint64_t kDimensionsMax = 4;
-constexpr std::size_t kQ8Values = 32, kQ8Bytes = 34;  // a block of Q8_0: an F16 factor, then I8 numbers
-
-// The types of tensors, by their numbers; empty: none has it.
-constexpr std::array<std::string_view, 31> kTensorTypes = {"F32",     "F16",    "Q4_0",    "Q4_1",  "",       "",      "Q5_0",  "Q5_1",
-                                                           "Q8_0",    "Q8_1",   "Q2_K",    "Q3_K",  "Q4_K",   "Q5_K",  "Q6_K",  "Q8_K",
-                                                           "IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S", "IQ2_S", "IQ4_XS",
-                                                           "I8",      "I16",    "I32",     "I64",   "F64",    "IQ1_M", "BF16"};
-constexpr std::uint32_t kF32 = 0, kF16 = 1, kQ8 = 8, kBf16 = 30;
+constexpr std::uint64_t kGgufDimensionsMax = 4;
 
 // The types of values in the header.
 enum class ValueType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, text, list, u64, i64, f64 };
-
-// Goes through a header from its begin; a read beyond its end gives nothing, and everything after that too.
-class GgufCursor {
- public:
-  explicit GgufCursor(std::span<const std::byte> bytes) : bytes_(bytes) {}
-
-  template <class T>
-  std::optional<T> take() {
-    const std::optional<std::span<const std::byte>> bytes = take_bytes(sizeof(T));
-    if (!bytes) return std::nullopt;
-    T value;
-    std::memcpy(&value, bytes->data(), sizeof(T));  // both are little-endian
-    return value;
-  }
-  std::optional<std::string_view> take_text() {
-    const std::optional<std::uint64_t> length = take<std::uint64_t>();
-    if (!length) return std::nullopt;
-    const std::optional<std::span<const std::byte>> text = take_bytes(*length);
-    if (!text) return std::nullopt;
-    return std::string_view(reinterpret_cast<const char*>(text->data()), text->size());
-  }
-  [[nodiscard]] std::uint64_t position() const { return position_; }
-  [[nodiscard]] std::uint64_t left() const { return bytes_.size() - position_; }
-
- private:
-  std::optional<std::span<const std::byte>> take_bytes(std::uint64_t count) {
-    if (count > left()) {
-      position_ = bytes_.size();
-      return std::nullopt;
-    }
-    const std::span<const std::byte> taken = bytes_.subspan(position_, count);
-    position_ += count;
-    return taken;
-  }
-
-  std::span<const std::byte> bytes_;
-  std::uint64_t position_ = 0;
-};
 
 template <class T>
 std::optional<GgufValue> number(GgufCursor& cursor) {
@@ -78,7 +34,7 @@ std::optional<GgufValue> number(GgufCursor& cursor) {
   }
 }
 
-// Any value but a list; nothing where the header ends, or where there is no such type.
+// Any value but a list; nothing where the header ends. Requires: a known type but list.
 std::optional<GgufValue> take_scalar(GgufCursor& cursor, ValueType type) {
   switch (type) {
     case ValueType::u8:
@@ -106,163 +62,217 @@ std::optional<GgufValue> take_scalar(GgufCursor& cursor, ValueType type) {
       return value ? std::optional(GgufValue(*value != 0)) : std::nullopt;
     }
     case ValueType::text: {
-      const std::optional<std::string_view> text = cursor.take_text();
-      return text ? std::optional(GgufValue(std::string(*text))) : std::nullopt;
+      std::optional<std::string> text = cursor.take_text();
+      return text ? std::optional(GgufValue(*std::move(text))) : std::nullopt;
     }
     case ValueType::list:
-      return std::nullopt;
+      break;
   }
   return std::nullopt;
 }
 
-std::optional<GgufValue> take_list(GgufCursor& cursor) {
-  const std::optional<std::uint32_t> type = cursor.take<std::uint32_t>();
-  const std::optional<std::uint64_t> count = cursor.take<std::uint64_t>();
-  if (!type || !count || *count > cursor.left()) return std::nullopt;  // an element has a byte at least
-  std::vector<std::int64_t> integers;
-  for (std::uint64_t i = 0; i < *count; ++i) {
-    const std::optional<GgufValue> element = take_scalar(cursor, static_cast<ValueType>(*type));
+bool is_scalar_type(std::uint32_t type) {
+  return type <= static_cast<std::uint32_t>(ValueType::f64) && type != static_cast<std::uint32_t>(ValueType::list);
+}
+
+// The elements of a list: T of each, or nothing where one has no such value.
+template <class T>
+std::optional<GgufValue> take_elements(GgufCursor& cursor, ValueType type, std::uint64_t count) {
+  std::vector<T> elements;
+  bool is_complete = true;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    std::optional<GgufValue> element = take_scalar(cursor, type);
     if (!element) return std::nullopt;
-    if (const auto* integer = std::get_if<std::int64_t>(&*element)) integers.push_back(*integer);
-  }
-  return integers.size() == *count ? GgufValue(std::move(integers)) : GgufValue();
-}
-
-std::optional<GgufValue> take_value(GgufCursor& cursor) {
-  const std::optional<std::uint32_t> type = cursor.take<std::uint32_t>();
-  if (!type) return std::nullopt;
-  const auto known = static_cast<ValueType>(*type);
-  return known == ValueType::list ? take_list(cursor) : take_scalar(cursor, known);
-}
-
-// What a header says of a tensor.
-struct GgufTensor {
-  TensorInfo info;             // its offset relative to the first tensor's
-  std::uint64_t stored_bytes;  // in the file
-  bool is_q8 = false;
-};
-
-// nullopt where the header ends.
-Result<std::optional<GgufTensor>> take_tensor(GgufCursor& cursor, const GgufLimits& limits) {
-  const std::optional<std::string_view> name = cursor.take_text();
-  const std::optional<std::uint32_t> dimension_count = cursor.take<std::uint32_t>();
-  if (!name || !dimension_count) return std::nullopt;
-  if (name->size() > limits.name_bytes_max)
-    return error("E_GGUF", "tensor {}: expected a name of at most {} bytes, found {}", quote(*name), limits.name_bytes_max, name->size());
-  if (*dimension_count > kDimensionsMax)
-    return error("E_GGUF", "tensor {}: expected at most {} dimensions, found {}", quote(*name), kDimensionsMax, *dimension_count);
-  GgufTensor tensor;
-  tensor.info.name = *name;
-  std::optional<std::uint64_t> count = 1;
-  for (std::uint32_t i = 0; i < *dimension_count; ++i) {
-    const std::optional<std::uint64_t> dimension = cursor.take<std::uint64_t>();
-    if (!dimension) return std::nullopt;
-    const std::optional<std::int64_t> fitting = checked_cast<std::int64_t>(*dimension);
-    count = count && fitting ? checked_mul(*count, *dimension) : std::nullopt;
-    tensor.info.shape.insert(tensor.info.shape.begin(), fitting.value_or(0));  // the file has the innermost first
-  }
-  const std::optional<std::uint32_t> type = cursor.take<std::uint32_t>();
-  const std::optional<std::uint64_t> offset = cursor.take<std::uint64_t>();
-  if (!type || !offset) return std::nullopt;
-  tensor.info.offset = *offset;
-  tensor.is_q8 = *type == kQ8;
-  if (*type != kF32 && *type != kF16 && *type != kBf16 && *type != kQ8) {
-    const std::string_view known = *type < kTensorTypes.size() ? kTensorTypes[*type] : "";
-    return error("E_DTYPE", "tensor {}: expected F32, F16, BF16 or Q8_0, found {}", quote(*name),
-                 known.empty() ? fmt::format("type {}", *type) : known);
-  }
-  tensor.info.dtype = *type == kF16 ? DType::f16 : *type == kBf16 ? DType::bf16 : DType::f32;
-  const std::optional<std::uint64_t> bytes = count ? checked_mul<std::uint64_t>(*count, bytes_of(tensor.info.dtype)) : std::nullopt;
-  if (!bytes) return error("E_GGUF", "tensor {}: expected a size that fits 64 bits", quote(*name));
-  tensor.info.bytes = *bytes;
-  tensor.stored_bytes = tensor.is_q8 ? *count / kQ8Values * kQ8Bytes : *bytes;
-  if (tensor.is_q8 && (tensor.info.shape.empty() || tensor.info.shape.back() % static_cast<std::int64_t>(kQ8Values) != 0))
-    return error("E_GGUF", "tensor {}: expected rows of blocks of {} numbers", quote(*name), kQ8Values);
-  return tensor;
-}
-
-Status read_q8(const ReadOnlyFile& file, const GgufTensor& tensor, std::span<std::byte> out) {
-  std::vector<std::byte> stored(tensor.stored_bytes);
-  if (Status read = file.read_at(stored, tensor.info.offset); !read) return read;
-  for (std::size_t block = 0; block < stored.size() / kQ8Bytes; ++block) {
-    const std::byte* const begin = &stored[block * kQ8Bytes];
-    Float16 factor{};
-    std::memcpy(&factor, begin, sizeof(factor));
-    std::array<float, kQ8Values> values{};  // a factor of 11 bits times a number of 8 bits: exact
-    for (std::size_t i = 0; i < kQ8Values; ++i)
-      values[i] = to_float(factor) * static_cast<float>(static_cast<std::int8_t>(begin[sizeof(factor) + i]));
-    std::memcpy(&out[block * sizeof(values)], values.data(), sizeof(values));
-  }
-  return {};
-}
-
-// Makes offsets relative to the file's begin, and checks that the tensors lie in it, apart from each other.
-Status place_tensors(std::vector<GgufTensor>& tensors, std::uint64_t data_begin, std::uint64_t file_bytes) {
-  std::unordered_set<std::string_view> names;
-  for (const GgufTensor& tensor : tensors) {
-    if (!names.insert(tensor.info.name).second) return error("E_GGUF", "tensor {}: stands twice", quote(tensor.info.name));
-  }
-  for (GgufTensor& tensor : tensors) {
-    const std::uint64_t data_bytes = file_bytes - data_begin;
-    if (tensor.info.offset > data_bytes || tensor.stored_bytes > data_bytes - tensor.info.offset) {
-      return error("E_GGUF", "tensor {}: expected its bytes to end within the file's {} data bytes, found {} at {}",
-                   quote(tensor.info.name), data_bytes, tensor.stored_bytes, tensor.info.offset);
+    if (T* const value = std::get_if<T>(&*element)) {
+      elements.push_back(std::move(*value));
+    } else if (const bool* const flag = std::get_if<bool>(&*element); flag != nullptr && std::is_arithmetic_v<T>) {
+      if constexpr (std::is_arithmetic_v<T>) elements.push_back(static_cast<T>(*flag));
+    } else {
+      is_complete = false;
     }
-    tensor.info.offset += data_begin;
   }
-  std::vector<const GgufTensor*> in_order;
-  for (const GgufTensor& tensor : tensors) in_order.push_back(&tensor);
-  std::ranges::sort(in_order, {}, [](const GgufTensor* tensor) { return tensor->info.offset; });
-  for (std::size_t i = 1; i < in_order.size(); ++i) {
-    if (in_order[i - 1]->info.offset + in_order[i - 1]->stored_bytes <= in_order[i]->info.offset) continue;
-    return error("E_GGUF", "tensor {}: expected bytes of its own, found some of {}", quote(in_order[i]->info.name),
-                 quote(in_order[i - 1]->info.name));
-  }
-  return {};
+  return is_complete ? GgufValue(std::move(elements)) : GgufValue();
 }
 
-// A header whose tensors are placed, and its entries.
-struct GgufHeader {
-  std::vector<std::pair<std::string, GgufValue>> entries;
-  std::vector<GgufTensor> tensors;
-};
+// Reads one header.
+class HeaderReader {
+ public:
+  HeaderReader(const ReadOnlyFile& file, const GgufLimits& limits)
+      : file_(file), limits_(limits), cursor_(file, limits.header_bytes_max), elements_left_(limits.elements_max) {}
 
-Result<GgufHeader> parse_header(std::span<const std::byte> bytes, std::uint64_t file_bytes, const GgufLimits& limits) {
-  GgufCursor cursor(bytes);
-  const auto ends = [&] {
-    return error("E_GGUF", "expected a header of known types within {} bytes, found none that ends there", bytes.size());
+  Status read(GgufFile& out) {
+    const Result<Counts> counts = read_counts();
+    if (!counts) return tl::unexpected(counts.error());
+    std::unordered_set<std::string> keys;
+    for (std::uint64_t i = 0; i < counts->entries; ++i) {
+      std::optional<std::string> key = cursor_.take_text();
+      if (!key) return ends(fmt::format("entry {} of {}", i + 1, counts->entries));
+      if (!keys.insert(*key).second) return error("E_GGUF", "entry {}: expected each key once, found it twice", quote(*key));
+      Result<GgufValue> value = read_value(*key);
+      if (!value) return forward_error(value);
+      out.entries.emplace_back(*std::move(key), std::move(*value));
+    }
+    for (std::uint64_t i = 0; i < counts->tensors; ++i) {
+      Result<GgufTensor> tensor = read_tensor(fmt::format("tensor {} of {}", i + 1, counts->tensors));
+      if (!tensor) return forward_error(tensor);
+      out.tensors.push_back(std::move(*tensor));
+    }
+    return place_tensors(out);
+  }
+
+ private:
+  struct Counts {
+    std::uint64_t tensors, entries;
   };
-  const std::optional<std::uint32_t> magic = cursor.take<std::uint32_t>(), version = cursor.take<std::uint32_t>();
-  if (magic != 0x46554747u) return error("E_GGUF", "expected a file that begins with \"GGUF\"");
-  if (version != 2u && version != 3u) return error("E_GGUF", "expected version 2 or 3, little-endian, found {}", version.value_or(0));
-  const std::optional<std::uint64_t> tensor_count = cursor.take<std::uint64_t>(), entry_count = cursor.take<std::uint64_t>();
-  if (!tensor_count || !entry_count) return ends();
-  if (*tensor_count > limits.tensors_max || *entry_count > limits.entries_max) {
-    return error("E_GGUF", "expected at most {} tensors and {} entries, found {} and {}", limits.tensors_max, limits.entries_max,
-                 *tensor_count, *entry_count);
+
+  // The header ends within `what`, or can't be read.
+  [[nodiscard]] tl::unexpected<Error> ends(std::string_view what) const {
+    if (cursor_.failure()) return tl::unexpected(*cursor_.failure());
+    return error("E_GGUF", "{}: expected a header within the first {} bytes, found that it goes on there", what,
+                 cursor_.position() + cursor_.left());
   }
-  GgufHeader header;
-  std::int64_t alignment = 32;
-  for (std::uint64_t i = 0; i < *entry_count; ++i) {
-    const std::optional<std::string_view> key = cursor.take_text();
-    std::optional<GgufValue> value = key ? take_value(cursor) : std::nullopt;
-    if (!value) return ends();
-    const auto* integer = std::get_if<std::int64_t>(&*value);
-    if (*key == "general.alignment") alignment = integer != nullptr ? *integer : 0;
-    header.entries.emplace_back(*key, std::move(*value));
+
+  Result<Counts> read_counts() {
+    const std::optional<std::uint32_t> magic = cursor_.take<std::uint32_t>(), version = cursor_.take<std::uint32_t>();
+    if (!magic || *magic != 0x46554747u) return error("E_GGUF", "expected a file that begins with \"GGUF\"");
+    if (version != 2u && version != 3u) return error("E_GGUF", "expected version 2 or 3, little-endian, found {}", version.value_or(0));
+    const std::optional<std::uint64_t> tensors = cursor_.take<std::uint64_t>(), entries = cursor_.take<std::uint64_t>();
+    if (!tensors || !entries) return ends("counts");
+    if (*tensors > limits_.tensors_max || *entries > limits_.entries_max) {
+      return error("E_GGUF", "expected at most {} tensors and {} entries, found {} and {}", limits_.tensors_max, limits_.entries_max,
+                   *tensors, *entries);
+    }
+    return Counts{*tensors, *entries};
   }
-  if (alignment < 1 || alignment > 65536) return error("E_GGUF", "\"general.alignment\": expected 1 to 65536, found {}", alignment);
-  for (std::uint64_t i = 0; i < *tensor_count; ++i) {
-    Result<std::optional<GgufTensor>> tensor = take_tensor(cursor, limits);
-    if (!tensor) return forward_error(tensor);
-    if (!*tensor) return ends();
-    header.tensors.push_back(std::move(**tensor));
+
+  Result<GgufValue> read_value(const std::string& key) {
+    if (key.size() > limits_.name_bytes_max)
+      return error("E_GGUF", "entry {}: expected a key of at most {} bytes, found {}", quote(key), limits_.name_bytes_max, key.size());
+    const std::string what = "entry " + quote(key);
+    const std::optional<std::uint32_t> type = cursor_.take<std::uint32_t>();
+    if (!type) return ends(what);
+    std::optional<GgufValue> value;
+    if (*type == static_cast<std::uint32_t>(ValueType::list)) {
+      const std::optional<std::uint32_t> element = cursor_.take<std::uint32_t>();
+      const std::optional<std::uint64_t> count = cursor_.take<std::uint64_t>();
+      if (!element || !count) return ends(what);
+      if (!is_scalar_type(*element)) return error("E_GGUF", "{}: expected elements of a type from 0 to 12 but 9, found {}", what, *element);
+      if (*count > elements_left_)
+        return error("E_GGUF", "{}: expected at most {} elements in the header's lists, found {} more", what, limits_.elements_max, *count);
+      elements_left_ -= *count;
+      value = read_list(static_cast<ValueType>(*element), *count);
+    } else if (is_scalar_type(*type)) {
+      value = take_scalar(cursor_, static_cast<ValueType>(*type));
+    } else {
+      return error("E_GGUF", "{}: expected a type from 0 to 12, found {}", what, *type);
+    }
+    if (!value) return ends(what);
+    return *std::move(value);
   }
-  const auto step = static_cast<std::uint64_t>(alignment);
-  const std::uint64_t data_begin = std::min((cursor.position() + step - 1) / step * step, file_bytes);
-  if (Status placed = place_tensors(header.tensors, data_begin, file_bytes); !placed) return forward_error(placed);
-  return header;
-}
+
+  std::optional<GgufValue> read_list(ValueType element, std::uint64_t count) {
+    if (element == ValueType::text) return take_elements<std::string>(cursor_, element, count);
+    if (element == ValueType::f32 || element == ValueType::f64) return take_elements<double>(cursor_, element, count);
+    return take_elements<std::int64_t>(cursor_, element, count);
+  }
+
+  Result<GgufTensor> read_tensor(const std::string& which) {
+    std::optional<std::string> name = cursor_.take_text();
+    const std::optional<std::uint32_t> dimension_count = cursor_.take<std::uint32_t>();
+    if (!name || !dimension_count) return ends(which);
+    if (name->size() > limits_.name_bytes_max)
+      return error("E_GGUF", "tensor {}: expected a name of at most {} bytes, found {}", quote(*name), limits_.name_bytes_max,
+                   name->size());
+    if (*dimension_count > kGgufDimensionsMax)
+      return error("E_GGUF", "tensor {}: expected at most {} dimensions, found {}", quote(*name), kGgufDimensionsMax, *dimension_count);
+    GgufTensor tensor{};
+    tensor.info.name = *std::move(name);
+    std::optional<std::uint64_t> count = 1;
+    for (std::uint32_t i = 0; i < *dimension_count; ++i) {
+      const std::optional<std::uint64_t> dimension = cursor_.take<std::uint64_t>();
+      if (!dimension) return ends(which);
+      const std::optional<std::int64_t> fitting = checked_cast<std::int64_t>(*dimension);
+      count = count && fitting ? checked_mul(*count, *dimension) : std::nullopt;
+      tensor.info.shape.insert(tensor.info.shape.begin(), fitting.value_or(0));  // the file has the innermost first
+    }
+    const std::optional<std::uint32_t> type = cursor_.take<std::uint32_t>();
+    const std::optional<std::uint64_t> offset = cursor_.take<std::uint64_t>();
+    if (!type || !offset) return ends(which);
+    tensor.info.offset = *offset;
+    if (Status sized = set_type(tensor, *type, count); !sized) return forward_error(sized);
+    return tensor;
+  }
+
+  // `count`: of elements; nothing if it does not fit.
+  static Status set_type(GgufTensor& tensor, std::uint32_t type, std::optional<std::uint64_t> count) {
+    const std::string name = quote(tensor.info.name);
+    tensor.type = find_gguf_type(type);
+    if (tensor.type == nullptr) {
+      std::vector<std::string_view> names;
+      for (const GgufType& known : gguf_types()) names.push_back(known.name);
+      const std::string_view found = gguf_type_name(type);
+      return error("E_DTYPE", "tensor {}: expected {}, found {}", name, fmt::join(names, ", "),
+                   found.empty() ? fmt::format("type {}", type) : found);
+    }
+    tensor.info.dtype = tensor.type->dtype;
+    const std::optional<std::uint64_t> bytes = count ? checked_mul<std::uint64_t>(*count, bytes_of(tensor.info.dtype)) : std::nullopt;
+    if (!bytes)
+      return error("E_GGUF", "tensor {}: expected a size that fits 64 bits, found [{}]", name, fmt::join(tensor.info.shape, ", "));
+    tensor.info.bytes = *bytes;
+    const std::uint64_t block = tensor.type->block_elements;
+    const std::uint64_t row = tensor.info.shape.empty() ? 1 : static_cast<std::uint64_t>(tensor.info.shape.back());
+    if (row % block != 0)
+      return error("E_GGUF", "tensor {}: expected rows of whole blocks of {} numbers, as its type is {}, found rows of {}", name, block,
+                   tensor.type->name, row);
+    tensor.stored_bytes = *count / block * tensor.type->block_bytes;  // blocks are never larger than their numbers in F32
+    return {};
+  }
+
+  // Makes offsets relative to the file's begin, and checks that the tensors lie in it, apart from each other.
+  Status place_tensors(GgufFile& out) const {
+    std::uint64_t alignment = 32;
+    if (const GgufValue* const value = out.find("general.alignment")) {
+      const auto* const integer = std::get_if<std::int64_t>(value);
+      if (integer == nullptr || *integer < 1 || *integer > 65536 || !std::has_single_bit(static_cast<std::uint64_t>(*integer))) {
+        return error("E_GGUF", "entry \"general.alignment\": expected a power of two from 1 to 65536, found {}",
+                     integer != nullptr ? fmt::format("{}", *integer) : std::string(type_name(*value)));
+      }
+      alignment = static_cast<std::uint64_t>(*integer);
+    }
+    const std::uint64_t data_begin = std::min((cursor_.position() + alignment - 1) / alignment * alignment, file_.bytes());
+    const std::uint64_t data_bytes = file_.bytes() - data_begin;
+    std::unordered_set<std::string_view> names;
+    for (GgufTensor& tensor : out.tensors) {
+      const std::string name = quote(tensor.info.name);
+      if (!names.insert(tensor.info.name).second) return error("E_GGUF", "tensor {}: expected each name once, found it twice", name);
+      if (tensor.info.offset % alignment != 0)
+        return error("E_GGUF", "tensor {}: expected an offset that is a multiple of {}, found {}", name, alignment, tensor.info.offset);
+      if (tensor.info.offset > data_bytes || tensor.stored_bytes > data_bytes - tensor.info.offset) {
+        return error("E_GGUF", "tensor {}: expected its bytes to end within the file's {} data bytes, found {} at {}", name, data_bytes,
+                     tensor.stored_bytes, tensor.info.offset);
+      }
+      tensor.info.offset += data_begin;
+    }
+    return check_apart(out.tensors);
+  }
+
+  static Status check_apart(std::span<const GgufTensor> tensors) {
+    std::vector<const GgufTensor*> in_order;
+    for (const GgufTensor& tensor : tensors) in_order.push_back(&tensor);
+    std::ranges::sort(in_order, {}, [](const GgufTensor* tensor) { return tensor->info.offset; });
+    for (std::size_t i = 1; i < in_order.size(); ++i) {
+      if (in_order[i - 1]->info.offset + in_order[i - 1]->stored_bytes <= in_order[i]->info.offset) continue;
+      return error("E_GGUF", "tensor {}: expected bytes of its own, found some of {}", quote(in_order[i]->info.name),
+                   quote(in_order[i - 1]->info.name));
+    }
+    return {};
+  }
+
+  const ReadOnlyFile& file_;
+  const GgufLimits& limits_;
+  GgufCursor cursor_;
+  std::uint64_t elements_left_;  // that lists may have from here on
+};
 
 }  // namespace
 
@@ -271,20 +281,18 @@ const GgufValue* GgufFile::find(std::string_view key) const {
   return at != entries.end() ? &at->second : nullptr;
 }
 
+std::string_view type_name(const GgufValue& value) {
+  constexpr std::array<std::string_view, std::variant_size_v<GgufValue>> kNames = {
+      "an integer beyond 64 bits", "true or false",     "an integer",     "a number", "a text",
+      "a list of integers",        "a list of numbers", "a list of texts"};
+  return kNames[value.index()];
+}
+
 Result<GgufFile> read_gguf(ReadOnlyFile file, const GgufLimits& limits) {
-  std::vector<std::byte> bytes(std::min(file.bytes(), limits.header_bytes_max));
-  if (Status read = file.read_at(bytes, 0); !read) return forward_error(read);
-  Result<GgufHeader> header = parse_header(bytes, file.bytes(), limits);
-  if (!header) return error(header.error().code, "{}: {}", file.name(), header.error().message);
   GgufFile found;
-  found.entries = std::move(header->entries);
-  const auto shared = std::make_shared<const ReadOnlyFile>(std::move(file));
-  for (GgufTensor& tensor : header->tensors) {
-    TensorInfo info = tensor.info;
-    found.tensors.push_back({std::move(info), [shared, tensor = std::move(tensor)](std::span<std::byte> out) {
-                               return tensor.is_q8 ? read_q8(*shared, tensor, out) : shared->read_at(out, tensor.info.offset);
-                             }});
-  }
+  found.file = std::make_shared<const ReadOnlyFile>(std::move(file));
+  if (Status read = HeaderReader(*found.file, limits).read(found); !read)
+    return error(read.error().code, "{}: {}", found.file->name(), read.error().message);
   return found;
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "formats/gguf_model.h"
 #include "formats/model_config_keys.h"
 
 namespace slora {
@@ -226,6 +227,11 @@ Result<ModelConfig> parse_model_config(const Json& config) {
 }
 
 Result<ModelConfig> read_model_config(const std::string& folder) {
+  if (is_gguf_path(folder)) {
+    const Result<GgufModel> model = open_gguf_model(folder);
+    if (!model) return tl::unexpected(model.error());
+    return model_config_of_gguf(*model);
+  }
   Result<Json> json = read_json_file(folder + "/config.json", {.bytes_max = kConfigBytesMax});
   if (!json && json.error().code == "E_NO_FILE") return error("E_NO_CONFIG", "expected config.json in the model folder, found none");
   if (!json) return forward_error(json);

@@ -46,7 +46,8 @@ struct ModelConfig {
 // E_NO_CONFIG, E_BAD_JSON, E_MODEL_CONFIG (an impossible value) or E_UNSUPPORTED_MODEL (a setting that would change the results and is
 // not supported), always with key and value.
 Result<ModelConfig> parse_model_config(const Json& config);
-// Reads `folder`/config.json. open_model_folder() also holds it against the weight files.
+// Reads `folder`/config.json, or what a GGUF file at this path says instead (is_gguf_path()). open_model_folder() also holds it against the
+// weight files.
 Result<ModelConfig> read_model_config(const std::string& folder);
 
 }  // namespace slora

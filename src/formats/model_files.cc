@@ -1,5 +1,7 @@
 #include "formats/model_files.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -104,13 +106,13 @@ Result<ModelFiles> ModelFiles::open(const std::string& folder) {
   return model;
 }
 
-ModelFiles ModelFiles::of_forms(std::string file_name, std::vector<ModelTensor> tensors) {
+ModelFiles ModelFiles::of_forms(std::vector<std::string> file_names, std::vector<ModelTensor> tensors, std::uint64_t total_bytes) {
   ModelFiles model;
-  model.names_.push_back(std::move(file_name));
+  model.names_ = std::move(file_names);
   model.tensors_ = std::move(tensors);
+  model.total_bytes_ = total_bytes;
   for (const ModelTensor& tensor : model.tensors_) {
-    check(tensor.form != nullptr && tensor.file_index == 0, "expected forms that read from the one file");
-    model.total_bytes_ += tensor.info.bytes;
+    check(tensor.form != nullptr && tensor.file_index < model.names_.size(), "expected forms that read from the files");
   }
   model.sort();
   const auto twice = std::ranges::adjacent_find(model.tensors_, {}, [](const ModelTensor& tensor) { return tensor.info.name; });
@@ -204,6 +206,17 @@ Status ModelFiles::read_part(const ModelTensor& tensor, std::uint64_t begin, std
   if (Status read = tensor.form->read_rows(first_row, rows); !read) return read;
   std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(begin - first * row), out.size(), out.begin());
   return {};
+}
+
+std::string shown_stored_types(const ModelFiles& files) {
+  std::map<std::string_view, std::size_t> counts;
+  for (const ModelTensor& tensor : files.tensors()) {
+    const std::string_view stored = tensor.form != nullptr ? tensor.form->stored_as() : std::string_view();
+    ++counts[stored.empty() ? name_of(tensor.info.dtype) : stored];
+  }
+  std::vector<std::string> shown;
+  for (const auto& [type, count] : counts) shown.push_back(fmt::format("{} in {}", count, type));
+  return fmt::format("{}", fmt::join(shown, ", "));
 }
 
 }  // namespace slora

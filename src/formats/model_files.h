@@ -26,12 +26,14 @@ struct ModelTensor {
 class ModelFiles {
  public:
   static Result<ModelFiles> open(const std::string& folder);
-  // Of one file of another kind, which has this name. Requires: every tensor has a form, and a name of its own.
-  static ModelFiles of_forms(std::string file_name, std::vector<ModelTensor> tensors);
+  // Of files of another kind, which have these names, and in which the tensors take `total_bytes`. Requires: every tensor has a form, and a
+  // name of its own.
+  static ModelFiles of_forms(std::vector<std::string> file_names, std::vector<ModelTensor> tensors, std::uint64_t total_bytes);
 
   // Sorted by name.
   [[nodiscard]] std::span<const ModelTensor> tensors() const { return tensors_; }
   [[nodiscard]] const ModelTensor* find(std::string_view name) const;
+  // Of the tensors in the files.
   [[nodiscard]] std::uint64_t total_bytes() const { return total_bytes_; }
   // The name of the file that has the tensor.
   [[nodiscard]] const std::string& file_of(const ModelTensor& tensor) const { return names_[tensor.file_index]; }
@@ -66,5 +68,8 @@ class ModelFiles {
   std::uint64_t total_bytes_ = 0;
   std::vector<std::string> warnings_;
 };
+
+// "210 in Q4_1, 1 in Q8_0": how many tensors the files keep in each type.
+[[nodiscard]] std::string shown_stored_types(const ModelFiles& files);
 
 }  // namespace slora

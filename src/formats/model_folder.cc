@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "formats/gguf_model.h"
 #include "formats/json.h"
 #include "formats/model_tensors.h"
 #include "formats/stray_tensors.h"
@@ -182,9 +183,25 @@ void read_layers_as_nf4(ModelFolder& folder) {
   }
 }
 
+Result<ModelFolder> open_gguf(const std::string& path, WeightRounding rounding) {
+  if (rounding != WeightRounding::none) {
+    return error("E_UNSUPPORTED_MODEL", "{}: expected a folder of safetensors to round to NF4, found a GGUF file", file_name(path));
+  }
+  const Result<GgufModel> model = open_gguf_model(path);
+  if (!model) return tl::unexpected(model.error());
+  const Result<GgufConfig> config = config_of_gguf(*model);
+  if (!config) return tl::unexpected(config.error());
+  Result<ModelConfig> interpreted = model_config_of_gguf(*model);
+  if (!interpreted) return forward_error(interpreted);
+  Result<ModelFiles> files = files_of_gguf(*model, *config->config);
+  if (!files) return forward_error(files);
+  return ModelFolder{std::move(*interpreted), std::move(*files)};
+}
+
 }  // namespace
 
 Result<ModelFolder> open_model_folder(const std::string& folder, WeightRounding rounding) {
+  if (is_gguf_path(folder)) return open_gguf(folder, rounding);
   Result<ModelConfig> config = read_model_config(folder);
   if (!config) return forward_error(config);
   Result<ModelFiles> files = ModelFiles::open(folder);

@@ -22,7 +22,7 @@ enum class WeightRounding : std::uint8_t {
         // biases
 };
 
-// Reads config.json and the headers of the weight files. In addition to the errors of their readers E_MODEL_CONFIG, for a flag that says
+// Reads config.json and the headers of the weight files, or those of a GGUF file at this path, which is not rounded. In addition to the errors of their readers E_MODEL_CONFIG, for a flag that says
 // the contrary of the tensors where neither can be followed.
 [[nodiscard]] Result<ModelFolder> open_model_folder(const std::string& folder, WeightRounding rounding = WeightRounding::none);
 

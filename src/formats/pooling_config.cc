@@ -2,12 +2,28 @@
 
 #include <nlohmann/json.hpp>
 
+#include "formats/gguf_model.h"
 #include "formats/json.h"
 
 namespace slora {
 
+namespace {
+
+// Of embedding models only; the numbers are llama.cpp's.
+Result<Pooling> pooling_of_gguf(const std::string& path) {
+  constexpr std::int64_t kMean = 1, kLast = 3;
+  const Result<GgufModel> model = open_gguf_model(path);
+  if (!model) return tl::unexpected(model.error());
+  const auto* const type = model->head().find_as<std::int64_t>(fmt::format("{}.pooling_type", model->architecture->name));
+  if (type == nullptr || *type == kLast) return Pooling::last;
+  return *type == kMean ? Pooling::mean : Pooling::none;
+}
+
+}  // namespace
+
 // One flag for each way, of which exactly one is set; newer versions of the library write the way's name instead.
 Result<Pooling> read_pooling_config(const std::string& folder) {
+  if (is_gguf_path(folder)) return pooling_of_gguf(folder);
   const std::string file = folder + "/1_Pooling/config.json";
   Result<Json> config = read_json_file(file, {.bytes_max = std::size_t{1} << 16});
   if (!config && config.error().code == "E_NO_FILE") return Pooling::last;

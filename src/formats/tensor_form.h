@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "base/result.h"
 #include "formats/safetensors.h"
@@ -16,6 +17,8 @@ class TensorForm {
   virtual ~TensorForm() = default;
   // Fills `out` with whole rows from `row_begin` on, of the type and width that the tensor's info says; an element of a vector is a row.
   [[nodiscard]] virtual Status read_rows(std::int64_t row_begin, std::span<std::byte> out) const = 0;
+  // What the file calls the type of its numbers, where that is no element type: "Q4_K". Empty: they are stored in the info's type.
+  [[nodiscard]] virtual std::string_view stored_as() const { return {}; }
 };
 
 // A tensor as it lies in a safetensors file, for forms to read from.

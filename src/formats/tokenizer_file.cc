@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "formats/file.h"
+#include "formats/gguf_model.h"
+#include "formats/gguf_tokenizer.h"
 
 namespace slora {
 namespace {
@@ -154,6 +156,11 @@ Result<TokenizerFiles> parse_adapter_files(const TextFiles& files, const Tokeniz
 }
 
 Result<TokenizerFiles> read_tokenizer_files(const std::string& folder) {
+  if (is_gguf_path(folder)) {
+    const Result<GgufModel> model = open_gguf_model(folder);
+    if (!model) return tl::unexpected(model.error());
+    return tokenizer_of_gguf(model->head());
+  }
   const Result<TextFiles> texts = TextFiles::read(folder);
   if (!texts) return tl::unexpected(texts.error());
   Result<TokenizerFiles> files = parse_tokenizer_files(*texts);

@@ -33,7 +33,7 @@ struct TokenizerFiles {
   [[nodiscard]] bool has_templates() const { return !chat_template.empty() || !named_templates.empty(); }
 };
 
-// E_NO_TOKENIZER if the folder has no tokenizer.json; E_BAD_JSON, E_TOO_LARGE.
+// Of a folder, or of a GGUF file at this path. E_NO_TOKENIZER if the folder has no tokenizer.json; E_BAD_JSON, E_TOO_LARGE; E_TOKENIZER.
 Result<TokenizerFiles> read_tokenizer_files(const std::string& folder);
 
 // The same from files that were read; without "model_type".
