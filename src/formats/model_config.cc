@@ -1,7 +1,6 @@
 #include "formats/model_config.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -14,28 +13,11 @@ namespace {
 
 constexpr std::size_t kConfigBytesMax = std::size_t{4} << 20;
 
-// The reference implementation's defaults for absent keys.
-struct FamilyDefaults {
-  std::string_view model_type;
-  std::string_view architecture;
-  std::int64_t max_position_embeddings;
-};
-constexpr std::array<FamilyDefaults, 4> kFamilies = {{
-    {"llama", "LlamaForCausalLM", 2048},
-    {"mistral", "MistralForCausalLM", 131072},
-    {"qwen2", "Qwen2ForCausalLM", 32768},
-    {"qwen3", "Qwen3ForCausalLM", 32768},
-}};
-
-const FamilyDefaults& defaults_of(Family family) { return kFamilies[static_cast<std::size_t>(family)]; }
-
 Result<Family> family_of(const Json& config) {
   Result<std::string> model_type = string_at(config, "model_type");
   if (!model_type) return forward_error(model_type);
-  for (std::size_t i = 0; i < kFamilies.size(); ++i) {
-    if (kFamilies[i].model_type == *model_type) return static_cast<Family>(i);
-  }
-  return error("E_UNSUPPORTED_MODEL", "\"model_type\": expected llama, mistral, qwen2 or qwen3, found {}", quote(*model_type));
+  if (const std::optional<Family> family = find_family(*model_type)) return *family;
+  return error("E_UNSUPPORTED_MODEL", "\"model_type\": expected {}, found {}", served_model_types(), quote(*model_type));
 }
 
 bool equals_in_any_case(std::string_view a, std::string_view b) {
@@ -49,7 +31,7 @@ bool equals_in_any_case(std::string_view a, std::string_view b) {
 Status check_architecture(const Json& config, Family family) {
   Result<std::optional<std::vector<std::string>>> names = optional_strings_at(config, "architectures");
   if (!names) return forward_error(names);
-  const std::string_view expected = defaults_of(family).architecture;
+  const std::string_view expected = traits_of(family).architecture;
   const std::string headless = fmt::format("{}Model", expected.substr(0, expected.find("For")));
   const auto is_served = [&](std::string_view name) { return equals_in_any_case(name, expected) || equals_in_any_case(name, headless); };
   if (!*names || (*names)->empty() || std::ranges::any_of(**names, is_served)) return {};
@@ -84,20 +66,20 @@ Status take_sizes(ModelConfig& model, const Json& config) {
   take(model.intermediate_size, "intermediate_size", 1 << 24);
   take(model.layer_count, "num_hidden_layers", 1 << 12);
   take(model.head_count, "num_attention_heads", 1 << 13);
-  // Other families have a fixed default, which is right for one model size only.
-  const bool as_many = model.family == Family::llama || config.contains("num_key_value_heads");
+  const ModelFamily& family = traits_of(model.family);
+  const bool as_many = family.has_as_many_kv_heads || config.contains("num_key_value_heads");
   take(model.kv_head_count, "num_key_value_heads", 1 << 13, as_many ? std::optional<std::int64_t>(model.head_count) : std::nullopt);
   if (!taken) return taken;
 
   std::optional<std::int64_t> head_dim;
-  if (model.family == Family::qwen3) {
-    head_dim = 128;
+  if (family.head_dim > 0) {
+    head_dim = family.head_dim;
   } else if (model.hidden_size % model.head_count == 0) {
     head_dim = model.hidden_size / model.head_count;
   }
   take(model.head_dim, "head_dim", 1 << 12, head_dim);
   std::int32_t length = 0;
-  take(length, "max_position_embeddings", INT32_MAX, defaults_of(model.family).max_position_embeddings);
+  take(length, "max_position_embeddings", INT32_MAX, family.max_position_embeddings);
   if (!taken) return taken;
   model.max_position_embeddings = length;
 
@@ -132,30 +114,24 @@ Status take_biases(ModelConfig& model, const Json& config) {
   if (!attention) return forward_error(attention);
   Result<std::optional<bool>> mlp = optional_bool_at(config, "mlp_bias");
   if (!mlp) return forward_error(mlp);
-  const bool has_attention_bias = attention->value_or(false);
-  switch (model.family) {
-    case Family::llama:
-    case Family::qwen3:
-      model.qkv_bias = model.o_bias = has_attention_bias;
-      break;
-    case Family::qwen2:
-      model.qkv_bias = true;
-      break;  // independent of the config
-    case Family::mistral:
-      if (has_attention_bias) return error("E_UNSUPPORTED_MODEL", "\"attention_bias\": expected false for mistral, found true");
-  }
+  const ModelFamily& family = traits_of(model.family);
+  const bool is_by_key = family.attention_bias == AttentionBias::by_key;
+  if (attention->value_or(false) && family.attention_bias == AttentionBias::none)
+    return error("E_UNSUPPORTED_MODEL", "\"attention_bias\": expected false for {}, found true", family.model_type);
+  if (mlp->value_or(false) && !family.has_mlp_bias_key)
+    return error("E_UNSUPPORTED_MODEL", "\"mlp_bias\": expected false for {}, found true", family.model_type);
+  model.o_bias = is_by_key && attention->value_or(false);
+  model.qkv_bias = model.o_bias || family.attention_bias == AttentionBias::qkv;
   model.mlp_bias = mlp->value_or(false);
-  if (model.mlp_bias && model.family != Family::llama) {
-    return error("E_UNSUPPORTED_MODEL", "\"mlp_bias\": expected false for {}, found true", name_of(model.family));
-  }
-  model.qk_norm = model.family == Family::qwen3;
+  model.qk_norm = family.has_qk_norm;
   return {};
 }
 
 // The size of the attention window, or 0 for none, by the rules of each family's configuration class.
 Result<std::int32_t> common_window(const ModelConfig& model, const Json& config) {
-  if (model.family == Family::llama) return 0;  // its attention has none, whatever the config says
-  if (model.family != Family::mistral) {
+  const ModelFamily& family = traits_of(model.family);
+  if (family.window_layers == WindowLayers::none) return 0;
+  if (family.has_window_switch) {
     Result<std::optional<bool>> used = optional_bool_at(config, "use_sliding_window");
     if (!used) return forward_error(used);
     if (!used->value_or(false)) return 0;
@@ -165,15 +141,17 @@ Result<std::int32_t> common_window(const ModelConfig& model, const Json& config)
 }
 
 Status take_windows(ModelConfig& model, const Json& config) {
+  const WindowLayers layers = traits_of(model.family).window_layers;
   const Json* unused = find_member(config, "sliding_window");
-  if (model.family == Family::llama && unused != nullptr && !is_off(*unused)) {
-    model.warnings.push_back("config.json: \"sliding_window\" is left out, as in transformers: a llama has no window");
+  if (layers == WindowLayers::none && unused != nullptr && !is_off(*unused)) {
+    model.warnings.push_back(
+        fmt::format("config.json: \"sliding_window\" is left out, as in transformers: {} models have no window", name_of(model.family)));
   }
   Result<std::int32_t> window = common_window(model, config);
   if (!window) return forward_error(window);
   Result<std::optional<std::int64_t>> first = optional_integer_at(config, "max_window_layers");
   if (!first) return forward_error(first);
-  const std::int64_t first_with_window = model.family == Family::mistral ? 0 : first->value_or(28);
+  const std::int64_t first_with_window = layers == WindowLayers::from_max_window_layers ? first->value_or(28) : 0;
   model.window.resize(static_cast<std::size_t>(model.layer_count));
   for (std::int32_t layer = 0; layer < model.layer_count; ++layer) {
     model.window[static_cast<std::size_t>(layer)] = layer >= first_with_window ? *window : 0;
@@ -185,7 +163,7 @@ Status take_windows(ModelConfig& model, const Json& config) {
   if ((*types)->size() != model.window.size()) {
     return error("E_MODEL_CONFIG", "\"layer_types\": expected {} entries, found {}", model.window.size(), (*types)->size());
   }
-  const bool follows_types = model.family == Family::qwen2 || model.family == Family::qwen3;
+  const bool follows_types = layers == WindowLayers::from_max_window_layers;
   for (std::size_t layer = 0; layer < model.window.size(); ++layer) {
     const std::string& type = (**types)[layer];
     if (type != "full_attention" && type != "sliding_attention") {
@@ -201,8 +179,6 @@ Status take_windows(ModelConfig& model, const Json& config) {
 }
 
 }  // namespace
-
-std::string_view name_of(Family family) { return defaults_of(family).model_type; }
 
 Result<ModelConfig> parse_model_config(const Json& config) {
   if (!config.is_object()) return error("E_BAD_JSON", "expected an object, found {}", type_name(config));

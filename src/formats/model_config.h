@@ -1,19 +1,15 @@
 #pragma once
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "formats/json.h"
+#include "formats/model_family.h"
 #include "formats/rope_config.h"
 #include "ops/activation.h"
 
 namespace slora {
-
-enum class Family : std::uint8_t { llama, mistral, qwen2, qwen3 };
-
-std::string_view name_of(Family family);
 
 // A causal language model's `config.json`, with the reference implementation's defaults for absent keys. Sizes are positive,
 // consistent, and small enough that products of two of them fit in 64 bits.

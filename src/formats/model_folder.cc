@@ -82,15 +82,13 @@ class Agreement {
   }
 
   Status settle_biases() {
-    if (config_.family == Family::llama || config_.family == Family::qwen3) {
-      if (config_.o_bias && !has_bias_of(SiteKind::qkv) && !has_bias_of(SiteKind::o)) {
-        config_.qkv_bias = config_.o_bias = false;
-        warn_of_no_biases("attention_bias");
-      }
-      if (config_.mlp_bias && !has_bias_of(SiteKind::gate_up) && !has_bias_of(SiteKind::down)) {
-        config_.mlp_bias = false;
-        warn_of_no_biases("mlp_bias");
-      }
+    if (config_.o_bias && !has_bias_of(SiteKind::qkv) && !has_bias_of(SiteKind::o)) {
+      config_.qkv_bias = config_.o_bias = false;
+      warn_of_no_biases("attention_bias");
+    }
+    if (config_.mlp_bias && !has_bias_of(SiteKind::gate_up) && !has_bias_of(SiteKind::down)) {
+      config_.mlp_bias = false;
+      warn_of_no_biases("mlp_bias");
     }
     std::vector<std::string> zeros;
     const ModelTensors tensors = make_model_tensors(config_);
@@ -113,11 +111,9 @@ class Agreement {
   }
 
   [[nodiscard]] Status refuse_bias(const TensorEntry& entry, const ModelTensor& bias) const {
-    const bool is_mlp = entry.site.kind == SiteKind::gate_up || entry.site.kind == SiteKind::down;
-    const bool has_flag =
-        entry.site.kind != SiteKind::head && (config_.family == Family::llama || (config_.family == Family::qwen3 && !is_mlp));
-    const std::string why = has_flag ? fmt::format("config.json: \"{}\" is false", is_mlp ? "mlp_bias" : "attention_bias")
-                                     : fmt::format("{} models have no bias there", name_of(config_.family));
+    const std::string_view key = bias_key_of(config_.family, entry.site.kind);
+    const std::string why = !key.empty() ? fmt::format("config.json: \"{}\" is false", key)
+                                         : fmt::format("{} models have no bias there", name_of(config_.family));
     return error("E_MODEL_CONFIG", "{}: tensor {}: expected no bias, as {}, found one that is not zero", files_.file_of(bias),
                  quote(bias.info.name), why);
   }

@@ -7,50 +7,6 @@
 namespace slora {
 namespace {
 
-// A module of every layer.
-struct LayerModule {
-  std::string_view name;  // after the layer's prefix
-  TensorRole role;
-  Extent rows, columns;
-  SiteKind site = SiteKind::qkv;            // of a product
-  bool ModelConfig::*has_bias = nullptr;    // null: never
-  bool ModelConfig::*is_present = nullptr;  // null: always
-};
-
-// How a family's checkpoints name and shape the modules. Modules of one site stand in the order of their outputs in the fused product.
-struct FamilyTensors {
-  std::string_view embedding, output_norm, head;
-  std::string_view layer_prefix;  // then ".", the layer's index and "."
-  std::span<const LayerModule> layer;
-};
-
-// Llama, Mistral, Qwen2 and Qwen3.
-constexpr LayerModule kLlamaLayer[] = {
-    {"input_layernorm", TensorRole::attention_norm, Extent::hidden, Extent::one},
-    {"self_attn.q_proj", TensorRole::product, Extent::heads, Extent::hidden, SiteKind::qkv, &ModelConfig::qkv_bias},
-    {"self_attn.k_proj", TensorRole::product, Extent::kv_heads, Extent::hidden, SiteKind::qkv, &ModelConfig::qkv_bias},
-    {"self_attn.v_proj", TensorRole::product, Extent::kv_heads, Extent::hidden, SiteKind::qkv, &ModelConfig::qkv_bias},
-    {"self_attn.q_norm", TensorRole::query_norm, Extent::head_dim, Extent::one, {}, nullptr, &ModelConfig::qk_norm},
-    {"self_attn.k_norm", TensorRole::key_norm, Extent::head_dim, Extent::one, {}, nullptr, &ModelConfig::qk_norm},
-    {"self_attn.o_proj", TensorRole::product, Extent::hidden, Extent::heads, SiteKind::o, &ModelConfig::o_bias},
-    {"post_attention_layernorm", TensorRole::mlp_norm, Extent::hidden, Extent::one},
-    {"mlp.gate_proj", TensorRole::product, Extent::mlp, Extent::hidden, SiteKind::gate_up, &ModelConfig::mlp_bias},
-    {"mlp.up_proj", TensorRole::product, Extent::mlp, Extent::hidden, SiteKind::gate_up, &ModelConfig::mlp_bias},
-    {"mlp.down_proj", TensorRole::product, Extent::hidden, Extent::mlp, SiteKind::down, &ModelConfig::mlp_bias},
-};
-constexpr FamilyTensors kLlamaTensors{"model.embed_tokens", "model.norm", "lm_head", "model.layers", kLlamaLayer};
-
-const FamilyTensors& tensors_of(Family family) {
-  switch (family) {
-    case Family::llama:
-    case Family::mistral:
-    case Family::qwen2:
-    case Family::qwen3:
-      break;
-  }
-  return kLlamaTensors;
-}
-
 TensorEntry entry_of(const ModelConfig& config, TensorRole role, Site site, std::string module, Extent rows, Extent columns) {
   return {.role = role,
           .site = site,
@@ -83,7 +39,7 @@ bool is_one_product(const TensorEntry& a, const TensorEntry& b) {
 }  // namespace
 
 ModelTensors make_model_tensors(const ModelConfig& config) {
-  const FamilyTensors& family = tensors_of(config.family);
+  const FamilyTensors& family = traits_of(config.family).tensors;
   ModelTensors tensors;
   std::vector<TensorEntry>& entries = tensors.entries;
   entries.push_back(entry_of(config, TensorRole::product, kHeadSite, std::string(family.head), Extent::vocabulary, Extent::hidden));

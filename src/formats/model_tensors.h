@@ -5,22 +5,12 @@
 #include <string_view>
 #include <vector>
 
+#include "formats/family_tensors.h"
 #include "formats/model_config.h"
 #include "formats/shard_shape.h"
 #include "ops/site.h"
 
 namespace slora {
-
-// What the model does with a tensor.
-enum class TensorRole : std::uint8_t {
-  product,         // a module of a site's fused product
-  embedding,       // [vocabulary, hidden]
-  attention_norm,  // gain before q, k and v
-  query_norm,      // gain of every query head
-  key_norm,        // gain of every key head
-  mlp_norm,        // gain before gate and up
-  output_norm,     // gain before the head
-};
 
 // One module of the model: `stored_as`.weight [rows, columns], or [rows] when the columns are `one`; and, with a bias, `stored_as`.bias
 // [rows].

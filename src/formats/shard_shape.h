@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "formats/family_tensors.h"
 #include "formats/model_config.h"
 
 namespace slora {
@@ -15,10 +16,6 @@ struct Slice {
   [[nodiscard]] std::int64_t end() const { return begin + count; }
   bool operator==(const Slice&) const = default;
 };
-
-// What a dimension of a model's tensor counts. Shards hold slices of heads, kv_heads, mlp and vocabulary; a dimension of the other kinds
-// is whole on every shard.
-enum class Extent : std::uint8_t { one, hidden, head_dim, heads, kv_heads, mlp, vocabulary };
 
 [[nodiscard]] std::int64_t size_of(const ModelConfig& config, Extent extent);
 // The keys of config.json that give it: "num_key_value_heads x head_dim".

@@ -92,8 +92,7 @@ class Planner {
     for (const TensorEntry& entry : tensors_.entries) {
       if (entry.role != TensorRole::product || entry.has_bias || !has_bias(record_of(entry.module))) continue;
       const Family family = base_.config.family;
-      const bool has_flag = entry.site.kind != SiteKind::head && (family == Family::llama || (family == Family::qwen3 && !is_mlp(entry)));
-      if (!has_flag) {
+      if (bias_key_of(family, entry.site.kind).empty()) {
         return error("E_UNSUPPORTED_OPTION", "{}: the adapter gives it a bias, and the config of a {} model cannot say that it has one",
                      quote(entry.module), name_of(family));
       }
