@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/rotation.h"
+
 namespace slora::cpu {
 namespace {
 
@@ -34,6 +36,8 @@ void embed_row(float* out, const Int8Weight& table, std::int64_t row) {
       const std::uint32_t byte = words[quad * Int8Weight::kPanelCols + col] >> (8 * (k % 4)) & 0xffu;
       out[k] = scale * static_cast<float>(static_cast<std::int32_t>(byte) - 128);
     }
+    const std::int64_t begin = group * Int8Weight::kGroup;
+    rotate(out + begin, end - begin);
   }
 }
 

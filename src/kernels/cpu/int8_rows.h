@@ -12,9 +12,9 @@ namespace slora::cpu {
 
 struct Kernels;
 
-// Consecutive rows, at most a tile's height, in the layout of products with an Int8Weight: group after group, each [quads, rows] words of
-// four signed bytes along each row (zeros beyond its end), then [rows] scales in fp32 and [rows] integers: -128 times the sum of the row's
-// bytes, which cancels the 128 that was added to every weight.
+// Consecutive rows, at most a tile's height, rotated (rotation.h) and in the layout of products with an Int8Weight: group after group, each
+// [quads, rows] words of four signed bytes along each row (zeros beyond its end), then [rows] scales in fp32 and [rows] integers: -128
+// times the sum of the row's bytes, which cancels the 128 that was added to every weight.
 struct Int8RowTile {
   static constexpr std::int64_t kTailWords = 2;  // of a row, after its quads
 

@@ -1,10 +1,12 @@
 #pragma once
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/rotation.h"
 #include "kernels/cpu/simd.h"
 
 namespace slora::cpu {
 
-// Rounds rows of bf16 group by group to 255 levels symmetric about 0, the outermost at the group's largest magnitude.
+// Rotates rows of bf16 group by group (rotation.h) and rounds them to 255 levels symmetric about 0, the outermost at the group's largest
+// magnitude.
 template <class Isa>
 class Int8RowsKernel {
  public:
@@ -44,20 +46,12 @@ class Int8RowsKernel {
   };
 
   static void quantise_row(Row& out, const Bfloat16* from, std::int64_t count) {
-    Bfloat16 padded[Int8Weight::kGroup];
-    if (count < Int8Weight::kGroup) {
-      __builtin_memset(padded, 0, sizeof padded);
-      __builtin_memcpy(padded, from, static_cast<std::size_t>(count) * sizeof(Bfloat16));
-      from = padded;
-    }
-    Words values[kVectors];
+    Floats values[kVectors];
+    load_rotated(values, from, count);
     Ints largest = {};  // of magnitudes, compared by their bits: these have the order of the numbers, and NaN is above all
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
-      Halves halves;
-      __builtin_memcpy(&halves, from + v * kLanes, sizeof halves);
-      values[v] = __builtin_convertvector(halves, Words) << 16;
-      const Ints magnitude = __builtin_bit_cast(Ints, values[v] & 0x7fffffffu);
+      const Ints magnitude = __builtin_bit_cast(Ints, as_words(values[v]) & 0x7fffffffu);
       largest = magnitude > largest ? magnitude : largest;
     }
     const float limit = __builtin_bit_cast(float, fold(largest, [](Ints a, Ints b) { return a > b ? a : b; }));
@@ -72,13 +66,34 @@ class Int8RowsKernel {
     Ints sum = {};
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
-      const Ints rounded = Isa::nearest(as_floats(values[v]) * inverse);
+      const Ints rounded = Isa::nearest(values[v] * inverse);
       sum += rounded;
       const Bytes bytes = __builtin_convertvector(rounded, Bytes);
       __builtin_memcpy(out.bytes + v * kLanes, &bytes, sizeof bytes);
     }
     out.scale = tiny ? 0.0f : limit / 127.0f;
     out.start = -128 * fold(sum, [](Ints a, Ints b) { return a + b; });
+  }
+
+  // The group's elements rotated, zeros beyond them.
+  [[gnu::always_inline]] static void load_rotated(Floats (&values)[kVectors], const Bfloat16* from, std::int64_t count) {
+    if (count < Int8Weight::kGroup) {
+      alignas(64) float padded[Int8Weight::kGroup] = {};
+      for (std::int64_t i = 0; i < count; ++i) {
+        const std::uint32_t bits = static_cast<std::uint32_t>(from[i].bits) << 16;
+        __builtin_memcpy(padded + i, &bits, sizeof bits);
+      }
+      rotate(padded, count);
+      for (int v = 0; v < kVectors; ++v) values[v] = load(padded + v * kLanes);
+      return;
+    }
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
+      Halves halves;
+      __builtin_memcpy(&halves, from + v * kLanes, sizeof halves);
+      values[v] = as_floats(__builtin_convertvector(halves, Words) << 16);
+    }
+    rotate_block(values);
   }
 
   template <class Combine>

@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstring>
 
+#include "kernels/cpu/rotation.h"
+
 namespace slora::cpu {
 namespace {
 
@@ -12,6 +14,8 @@ constexpr std::uint32_t kMagnitude = 0x7fffffffu;
 constexpr std::uint32_t kNan = 0x7fc00000u;
 constexpr float kScaleMin = 0x1p-100f;  // below this, 1 / scale might overflow: such a group becomes 0
 constexpr float kMagic = 12582912.0f;   // 1.5 * 2^23: adding it rounds to an integer, kept in the low bits
+
+static_assert(Int8Weight::kGroup <= kRotatedMax);
 
 using Group = std::array<float, Int8Weight::kGroup>;
 using GroupBytes = std::array<std::uint8_t, Int8Weight::kGroup>;
@@ -52,6 +56,7 @@ void pack_rows(const Int8Weight& weight, std::int64_t row_begin, Tensor rows) {
       for (std::int64_t row = n; row < panel_end; ++row) {
         const std::byte* from = rows.row_bytes(row - row_begin) + begin * static_cast<std::int64_t>(bytes_of(rows.dtype));
         convert_to_float(values.data(), from, rows.dtype, count);
+        rotate_back(values.data(), static_cast<std::int64_t>(count));
         const Bfloat16 scale = quantise(bytes, values);
         const std::int64_t col = row % Int8Weight::kPanelCols;
         for (std::int64_t i = 0; i < quads; ++i) std::memcpy(words + i * Int8Weight::kPanelCols + col, bytes.data() + 4 * i, 4);

@@ -7,9 +7,10 @@
 namespace slora::cpu {
 
 // W [out, in] in bytes in the layout of products, with a scale for every output and group of kGroup inputs: W[n, k] is scale[n, k / kGroup]
-// * (byte[n, k] - 128). Panels of 32 outputs; within a panel, group after group, each [quads, 32] words of four bytes (W[n, 4k] in the
-// lowest) followed by [32] scales in bf16, so that reading is one pass over memory. quads = kGroup / 4, in the last group ceil(its inputs /
-// 4). Bytes beyond `in` may have any value; everything beyond `out` is 0. A view; owns nothing.
+// * (byte[n, k] - 128), of inputs that are rotated group by group (rotation.h). Panels of 32 outputs; within a panel, group after group,
+// each [quads, 32] words of four bytes (W[n, 4k] in the lowest) followed by [32] scales in bf16, so that reading is one pass over memory.
+// quads = kGroup / 4, in the last group ceil(its inputs / 4). Bytes beyond `in` may have any value; everything beyond `out` is 0. A view;
+// owns nothing.
 struct Int8Weight {
   static constexpr std::int64_t kPanelCols = 32;
   static constexpr std::int64_t kGroup = 128;
@@ -36,9 +37,9 @@ struct Int8Weight {
   [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(panel_count() * panel_words()) * sizeof(std::uint32_t); }
 };
 
-// Writes rows [row_begin, row_begin + rows.rows) of W, given in f32, f16 or bf16. Each group is rounded to 255 levels symmetric about 0,
-// the outermost at its largest magnitude. A group with NaN or infinity makes every product with it NaN. Requires: the memory was zero
-// before.
+// Writes rows [row_begin, row_begin + rows.rows) of W, given in f32, f16 or bf16. Each group is rotated back and then rounded to 255 levels
+// symmetric about 0, the outermost at its largest magnitude. A group with NaN or infinity makes every product with it NaN. Requires: the
+// memory was zero before.
 void pack_rows(const Int8Weight& weight, std::int64_t row_begin, Tensor rows);
 
 }  // namespace slora::cpu
