@@ -291,6 +291,9 @@ def reference_of(tokenizer, tokens, scores):
     vocab = made["model"]["vocab"]
     normal = {token: scores[vocab[token]] for token in tokens if token in vocab and scores[vocab[token]] != 0.0}
     made["model"]["merges"] = [list(merge) for merge in generate_merges(vocab, normal)]
+    prepend = {"type": "Prepend", "prepend": "\u2581"}  # to each stretch of text, whatever the original does
+    made["normalizer"] = {"type": "Sequence", "normalizers": [prepend, {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]}
+    made["pre_tokenizer"] = None
     return Tokenizer.from_str(json.dumps(made))
 
 
