@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 
 namespace slora {
@@ -71,6 +73,13 @@ Result<pid_t> start_program(const ProgramStart& start) {
       posix_spawn(&process, start.program.c_str(), setting.actions(), setting.attributes(), argument_list.data(), environment_list.data());
   if (failure != 0) return error("not_started", "{}", std::strerror(failure));
   return process;
+}
+
+// The group first: as long as its leader was not waited for, no other process or group can have got this number.
+void end_program(pid_t process) {
+  ::kill(-process, SIGKILL);
+  while (::waitpid(process, nullptr, 0) < 0 && errno == EINTR) {
+  }
 }
 
 }  // namespace slora

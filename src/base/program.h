@@ -21,4 +21,7 @@ struct ProgramStart {
 // blocked or ignored. The caller waits for the process. Error "not_started", with the system's words.
 [[nodiscard]] Result<pid_t> start_program(const ProgramStart& start);
 
+// Kills the program and everything that it started, and waits for it. Requires: start_program() returned it, and nobody waited for it.
+void end_program(pid_t process);
+
 }  // namespace slora

@@ -61,6 +61,22 @@ TEST(Program, IgnoresNoSignalThatWeIgnore) {
   sigaction(SIGUSR1, &before, nullptr);
 }
 
+TEST(Program, EndsWithWhatItStarted) {
+  std::array<int, 2> out{};
+  ASSERT_EQ(pipe2(out.data(), O_CLOEXEC), 0);
+  ProgramStart start = shell("sleep 1000 & echo started; wait");
+  start.output = out[1];
+  const Result<pid_t> process = start_program(start);
+  close(out[1]);
+  ASSERT_TRUE(process);
+  std::array<char, 16> bytes;
+  ASSERT_EQ(read(out[0], bytes.data(), bytes.size()), 8) << "of \"started\" and the end of its line";
+  end_program(*process);
+  EXPECT_EQ(kill(*process, 0), -1) << "it was waited for";
+  EXPECT_EQ(read(out[0], bytes.data(), bytes.size()), 0) << "nobody has the other end of the pipe";
+  close(out[0]);
+}
+
 TEST(Program, OnesThatCannotBeStartedSayWhy) {
   const Result<pid_t> missing = start_program({.program = "/nonexistent", .arguments = {}});
   ASSERT_FALSE(missing);

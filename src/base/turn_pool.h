@@ -9,8 +9,8 @@
 
 namespace slora {
 
-// Threads that run jobs of clients. Clients take turns, and none fills the queue alone. Any thread may give it work. What leaves a job is
-// logged, and its thread goes on.
+// Threads that run jobs of clients. Clients take turns, and none fills the queue alone. Any thread may give it work. An exception that a
+// job throws is logged, and its thread goes on.
 class TurnPool {
  public:
   struct Limits {

@@ -136,10 +136,10 @@ constexpr PeerOption kPeerOptions[] = {
     {"--hostname", one, renamed, "--host", {}},
     {"--http-port", one, renamed, "--port", {}},
     {"--shutdown-timeout", one, renamed, "--drain-time", {}},
-    {"--disable-uvicorn-access-log", none, renamed, "--no-request-log", {}},
+    {"--disable-uvicorn-access-log --disable-log-requests --no-enable-log-requests", none, renamed, "--no-request-log", {}},
     {"--collect-detailed-traces", one, ignored, {}, "every span has all its times"},
     {"--enable-trace", none, ignored, {}, "--otlp-traces-endpoint alone turns spans on"},
-    {"--disable-log-requests --enable-log-requests --no-enable-log-requests --disable-log-stats "
+    {"--enable-log-requests --disable-log-stats "
      "--enable-log-outputs --log-requests --enable-metrics --enable-latency-logging --enable-server-load-tracking "
      "--enable-prompt-tokens-details --enable-request-id-headers --disable-fastapi-docs --allow-credentials",
      none,

@@ -103,6 +103,12 @@ TEST(PeerOptions, OthersCommandLinesCarryOverToo) {
       << "S-LoRA";
 }
 
+TEST(PeerOptions, WhatTurnsTheLinesOfRequestsOffDoesSoHere) {
+  for (const char* option : {"--disable-log-requests", "--no-enable-log-requests", "--disable-uvicorn-access-log"})
+    EXPECT_THAT(translated({option}).words, ElementsAre("--no-request-log"));
+  EXPECT_THAT(translated({"--enable-log-requests"}).words, ElementsAre());
+}
+
 TEST(PeerOptions, ModulesMayBeAJsonList) {
   for (const bool attached : {false, true}) {
     const std::string list = R"([{"name":"a","path":"/x,y"},{"name":"b","path":"/z"}])";

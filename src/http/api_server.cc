@@ -216,6 +216,7 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   text_pool.stop();  // its jobs use the routes, which end before it
   if (!has_read_all(adapters, runtime)) {
     log_warning("a read of an adapter's files hangs: the server ends without waiting for it");
+    exporter.reset();               // sends the last spans; this thread is the one that adds some
     std::_Exit(drain.exit_code());  // destructors would wait for the threads that read
   }
   return drain.exit_code();

@@ -30,7 +30,7 @@ std::int64_t unix_offset_ns() {
   return std::chrono::duration_cast<Timestamp>(since_epoch).count() - SteadyClock().now().count();
 }
 
-// What all other adapters have is one thing to who may not name them.
+// A client sees the pages of all adapters that it may not name as those of one, without a number.
 void hide_adapters(PageMap& map, std::span<const AdapterId> shown) {
   for (PageMap::Cell& cell : map.cells) {
     if (!std::ranges::binary_search(shown, cell.adapter)) cell.adapter = kNoAdapter;

@@ -1,5 +1,6 @@
 #include "sources/adapter_sources.h"
 
+#include <exception>
 #include <filesystem>
 #include <future>
 #include <utility>
@@ -23,6 +24,15 @@ bool is_final(const Error& why) { return why.code != "adapter_unavailable" && wh
 
 tl::unexpected<Error> unavailable(const SourceRequest& request, std::string why) {
   return tl::unexpected(adapter_unavailable(request.name, {"E_READ", std::move(why), {}}));
+}
+
+// What fails for one must keep nothing from the others that wait.
+void call_caught(const auto& call) {
+  try {
+    call();
+  } catch (...) {
+    log_exception("what follows the fetch of an adapter failed");
+  }
 }
 
 }  // namespace
@@ -97,8 +107,13 @@ void AdapterSources::get(const SourceRequest& request, Waiter waiter) {
     if (waiter.then) waiter.then();
     return;
   }
-  if (!must_run || pool_.try_run([this, request] { run(request); })) return;
-  end(request, unavailable(request, "too many adapters wait to be fetched"));
+  if (!must_run) return;
+  // Also where there is no memory to start it: nobody else would end those that wait.
+  Status started = run_caught([&]() -> Status {
+    if (pool_.try_run([this, request] { run(request); })) return {};
+    return unavailable(request, "too many adapters wait to be fetched");
+  });
+  if (!started) end(request, tl::unexpected(std::move(started.error())));
 }
 
 Result<ExaminedAdapter> AdapterSources::get_and_keep(const SourceRequest& request, Gate& gate) {
@@ -106,11 +121,15 @@ Result<ExaminedAdapter> AdapterSources::get_and_keep(const SourceRequest& reques
   std::future<Result<ExaminedAdapter>> result = fetched.get_future();
   gate.compute([&] {
     const auto take = [this, &fetched](const Result<ExaminedAdapter>& adapter) {
-      if (adapter) {
-        const std::lock_guard lock(mutex_);
-        kept_.insert(adapter->folder.path);
+      try {
+        if (adapter) {
+          const std::lock_guard lock(mutex_);
+          kept_.insert(adapter->folder.path);
+        }
+        fetched.set_value(adapter);
+      } catch (...) {  // out of memory: get() throws it where it is expected
+        fetched.set_exception(std::current_exception());
       }
-      fetched.set_value(adapter);
     };
     get(request, {take, {}});
     result.wait();
@@ -124,9 +143,11 @@ void AdapterSources::run(const SourceRequest& request) {
     return bring(request);
   });
   if (!adapter) {
-    counter("failed").add();
-    if (adapter.error().code != "not_found")  // any client can ask for any name
-      log_warning("adapter \"{}\" could not be fetched: {} ({})", request.name, adapter.error().message, adapter.error().code);
+    call_caught([&] {
+      counter("failed").add();
+      if (adapter.error().code != "not_found")  // any client can ask for any name
+        log_warning("adapter \"{}\" could not be fetched: {} ({})", request.name, adapter.error().message, adapter.error().code);
+    });
   }
   end(request, std::move(adapter));
 }
@@ -137,27 +158,23 @@ void AdapterSources::end(const SourceRequest& request, Result<ExaminedAdapter> a
   {
     const std::lock_guard lock(mutex_);
     failures_.erase(request);
-    if (!adapter) {
-      const Timestamp now = clock_.now();
-      if (failures_.size() >= kFailuresMax) std::erase_if(failures_, [&](const auto& entry) { return entry.second.until <= now; });
-      if (failures_.size() >= kFailuresMax) failures_.erase(failures_.begin());
-      failures_[request] = {adapter.error(), now + (is_final(adapter.error()) ? kNotFoundTime : kFailureTime)};
-    }
-    waiting = std::exchange(waiting_[request], {});
-    waiting_.erase(request);
+    if (!adapter) call_caught([&] { note_failure(request, adapter.error()); });
+    const auto at = waiting_.find(request);
+    waiting = std::move(at->second);
+    waiting_.erase(at);
   }
-  const auto call_caught = [](const auto& call) {
-    try {
-      call();
-    } catch (...) {
-      log_exception("a request could not go on after its adapter was fetched");
-    }
-  };
   for (const Waiter& waiter : waiting) call_caught([&] { waiter.take(adapter); });
   if (adapter) adapter->hold.reset();  // its names keep it from now on, if it has any
   for (const Waiter& waiter : waiting) {
     if (waiter.then) call_caught(waiter.then);
   }
+}
+
+void AdapterSources::note_failure(const SourceRequest& request, const Error& why) {
+  const Timestamp now = clock_.now();
+  if (failures_.size() >= kFailuresMax) std::erase_if(failures_, [&](const auto& entry) { return entry.second.until <= now; });
+  if (failures_.size() >= kFailuresMax) failures_.erase(failures_.begin());
+  failures_.insert_or_assign(request, Failure{why, now + (is_final(why) ? kNotFoundTime : kFailureTime)});
 }
 
 Result<ExaminedAdapter> AdapterSources::bring(const SourceRequest& request) {
@@ -175,9 +192,11 @@ Result<ExaminedAdapter> AdapterSources::bring(const SourceRequest& request) {
   if (rule == nullptr && !options_.hub_folder.empty() && hub_folder_name(request.name))
     return error("not_found", "there is no adapter {} in the cache of the hub (--hub-cache)", quote(request.name));
   if (rule == nullptr) return error("not_permitted", "no --adapter-source has a prefix of {}", quote(request.name));
-  if (std::optional<ExaminedAdapter> cached = find_in_cache(request)) {
+  Result<std::optional<ExaminedAdapter>> cached = find_in_cache(request);
+  if (!cached) return forward_error(cached);
+  if (*cached) {
     counter("cached").add();
-    return std::move(*cached);
+    return **std::move(cached);
   }
   Result<ExaminedAdapter> fetched = run_program(*rule, request);
   if (fetched) counter("fetched").add();
@@ -200,9 +219,10 @@ Result<ExaminedAdapter> AdapterSources::find_in_hub(const SourceRequest& request
   return examine(FolderPath::beneath(fs::absolute(options_.hub_folder).lexically_normal().string(), model + "/snapshots/" + snapshot));
 }
 
-std::optional<ExaminedAdapter> AdapterSources::find_in_cache(const SourceRequest& request) {
+// A folder that cannot be read at this moment stays: names may mean it, and the next look may succeed.
+Result<std::optional<ExaminedAdapter>> AdapterSources::find_in_cache(const SourceRequest& request) {
   const std::string key = SourceCache::key_of(request.name, request.revision);
-  std::string identity, root;
+  std::string identity, root, path;
   std::shared_ptr<const void> hold;
   {
     const std::lock_guard lock(cache_mutex_);
@@ -210,15 +230,19 @@ std::optional<ExaminedAdapter> AdapterSources::find_in_cache(const SourceRequest
     if (entry == nullptr) return std::nullopt;
     identity = entry->identity;
     root = cache_->folder();
-    hold = hold_of(cache_->path_of(key));
+    path = cache_->path_of(key);
+    hold = hold_of(path);
   }
   Result<ExaminedAdapter> adapter = examine(FolderPath::beneath(root, key));
   if (adapter && hex(adapter->identity) == identity) {
     adapter->hold = std::move(hold);
     return std::move(*adapter);
   }
-  log_warning("the cache's folder of adapter \"{}\" is not what was fetched; it is fetched again", request.name);
+  if (!adapter && !is_final(adapter.error())) return unavailable(request, adapter.error().message);
   const std::lock_guard lock(cache_mutex_);
+  hold.reset();
+  if (!let_go(path)) return unavailable(request, "its folder in the cache is not what was fetched, and a loaded adapter uses it");
+  log_warning("the cache's folder of adapter \"{}\" is not what was fetched; it is fetched again", request.name);
   cache_->remove(key);
   return std::nullopt;
 }

@@ -94,10 +94,12 @@ class AdapterSources {
   void get(const SourceRequest& request, Waiter waiter);
   void run(const SourceRequest& request);
   void end(const SourceRequest& request, Result<ExaminedAdapter> adapter);
+  void note_failure(const SourceRequest& request, const Error& why);  // requires: mutex_ is held
   // On the threads that fetch.
   [[nodiscard]] Result<ExaminedAdapter> bring(const SourceRequest& request);
   [[nodiscard]] Result<ExaminedAdapter> find_in_hub(const SourceRequest& request);
-  [[nodiscard]] std::optional<ExaminedAdapter> find_in_cache(const SourceRequest& request);
+  // Nothing when it must be fetched.
+  [[nodiscard]] Result<std::optional<ExaminedAdapter>> find_in_cache(const SourceRequest& request);
   [[nodiscard]] Result<ExaminedAdapter> run_program(const SourceRule& rule, const SourceRequest& request);
   [[nodiscard]] Result<ExaminedAdapter> examine(const FolderPath& folder);
   [[nodiscard]] bool is_in_hub(std::string_view name) const;

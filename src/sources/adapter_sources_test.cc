@@ -32,7 +32,7 @@ class AdapterSourcesTest : public ::testing::Test {
     std::filesystem::create_directories(options.hub_folder);
     const auto check_texts = [this](const FolderPath& folder, std::int32_t, Gate&) {
       if (on_examined_) on_examined_(folder);
-      return Status{};
+      return texts_;
     };
     sources_ = AdapterSources::create(options, store_, 1000, check_texts, metrics_).value();
   }
@@ -67,6 +67,7 @@ class AdapterSourcesTest : public ::testing::Test {
   AdapterStore store_{test_base(), {.look_interval = Timestamp(0)}};
   MetricsRegistry metrics_;
   std::function<void(const FolderPath&)> on_examined_;  // on the thread that fetches
+  Status texts_;                                        // what checking them gives
   std::unique_ptr<AdapterSources> sources_;
 };
 
@@ -131,6 +132,36 @@ TEST_F(AdapterSourcesTest, NeedNoFetchAfterARestartUnlessTheContentIsAnother) {
   lora_of_rank(2).write(folder);
   fetch("acme/sql");
   EXPECT_EQ(calls(), 2) << "somebody has changed what was fetched";
+}
+
+TEST_F(AdapterSourcesTest, KeepAFolderThatCannotBeReadAtThisMoment) {
+  const Result<ExaminedAdapter> adapter = load({.name = "s3://bucket/a"});
+  ASSERT_TRUE(adapter);
+  ASSERT_TRUE(store_.install("sql", *adapter, TakenName::refuse));
+  texts_ = error("E_READ", "of this test");
+  const Result<ExaminedAdapter> failing = load({.name = "s3://bucket/a"});
+  ASSERT_FALSE(failing);
+  EXPECT_EQ(failing.error().code, "adapter_unavailable");
+  EXPECT_THAT(failing.error().message, HasSubstr("of this test"));
+  EXPECT_TRUE(store_.resolve("sql")) << "its folder is still there";
+  texts_ = {};
+  EXPECT_TRUE(load({.name = "s3://bucket/a"}));
+  EXPECT_EQ(calls(), 1);
+}
+
+TEST_F(AdapterSourcesTest, FetchNothingOverAFolderThatANameMeans) {
+  Result<ExaminedAdapter> adapter = load({.name = "s3://bucket/a"});
+  ASSERT_TRUE(adapter);
+  ASSERT_TRUE(store_.install("sql", *adapter, TakenName::refuse));
+  adapter->hold.reset();
+  lora_of_rank(2).write(adapter->folder.path);
+  const Result<ExaminedAdapter> changed = load({.name = "s3://bucket/a"});
+  ASSERT_FALSE(changed);
+  EXPECT_THAT(changed.error().message, HasSubstr("is not what was fetched"));
+  EXPECT_EQ(calls(), 1);
+  ASSERT_TRUE(store_.remove("sql"));
+  EXPECT_TRUE(load({.name = "s3://bucket/a"}));
+  EXPECT_EQ(calls(), 2);
 }
 
 TEST_F(AdapterSourcesTest, ForgetNamesWhoseFoldersGiveWay) {

@@ -9,7 +9,6 @@
 
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -82,11 +81,7 @@ class FetchProcess {
   explicit FetchProcess(pid_t process) : process_(process) {}
   FetchProcess(const FetchProcess&) = delete;
   FetchProcess& operator=(const FetchProcess&) = delete;
-  // The group first: as long as its leader was not waited for, no other process or group can have got this number.
-  ~FetchProcess() {
-    ::kill(-process_, SIGKILL);
-    (void)::waitpid(process_, nullptr, 0);
-  }
+  ~FetchProcess() { end_program(process_); }
 
   void limit_file_bytes(std::uint64_t bytes) const {
     const rlimit size{bytes, bytes}, core{0, 0};

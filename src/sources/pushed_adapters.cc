@@ -47,9 +47,9 @@ Result<std::shared_ptr<PushedAdapters::Push>> PushedAdapters::begin(const std::s
   Name& entry = names_[name];
   if (entry.under_way == nullptr) {
     entry.under_way = push.get();
+    push->has_ended_ = false;
     return push;
   }
-  push->has_ended_ = true;
   return error("E_PUSH_UNDER_WAY", "another request sends tensors of adapter \"{}\"; send these when that one is answered", name);
 }
 
@@ -131,13 +131,14 @@ Status PushedAdapters::Push::keep(const std::function<Status()>& install) {
   Status kept;
   {
     const std::lock_guard lock(all_.mutex_);
+    Name& entry = all_.names_.at(name_);
+    entry.kept.reserve(entry.kept.size() + 1);  // so that nothing can fail once it is installed
     if (is_forgotten_) {
       kept = error("E_UNLOADED", "adapter \"{}\" was unloaded while its tensors were read", name_);
     } else {
       kept = install();
     }
     if (kept) {
-      Name& entry = all_.names_[name_];
       entry.kept.push_back(*std::exchange(written_, std::nullopt));
       entry.under_way = nullptr;
       has_ended_ = true;

@@ -75,7 +75,7 @@ class PushedAdapters::Push {
 
   PushedAdapters& all_;
   const std::string name_;
-  bool has_ended_ = false;  // guarded by all_.mutex_, as what follows
+  bool has_ended_ = true;  // until begin() has registered it; guarded by all_.mutex_, as what follows
   bool is_forgotten_ = false;
   std::optional<Pushed> written_;
 };

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <new>
 
 #include "adapters/adapter_store.h"
 #include "adapters/testing/pushed_file.h"
@@ -90,6 +91,17 @@ TEST(PushedAdapters, KeepNothingThatWasNotInstalled) {
   const FolderPath folder = push->write(pushed_file(small_lora())).value();
   EXPECT_EQ(push->keep([]() -> Status { return error("bad_name", "of this test"); }).error().code, "bad_name");
   EXPECT_FALSE(std::filesystem::exists(folder.path));
+}
+
+TEST(PushedAdapters, KeepNothingWhenInstallingFailsForLackOfMemory) {
+  const std::string body = pushed_file(small_lora());
+  PushedAdapters pushed(2 * body.size());  // for one of them
+  std::shared_ptr<PushedAdapters::Push> push = pushed.begin("rl").value();
+  const FolderPath folder = push->write(body).value();
+  EXPECT_THROW((void)push->keep([]() -> Status { throw std::bad_alloc(); }), std::bad_alloc);
+  push.reset();
+  EXPECT_FALSE(std::filesystem::exists(folder.path));
+  EXPECT_TRUE(push_of(pushed, "rl", body)) << "its bytes are free again";
 }
 
 }  // namespace

@@ -1,14 +1,34 @@
 #include "traces/collector_url.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <string_view>
+#include <system_error>
 
 namespace slora {
+
+namespace {
+
+// The URL as an error may show it: without a user and password.
+std::string shown_url(const std::string& url) {
+  const std::size_t at = url.rfind('@'), scheme_end = url.find("://");
+  if (at == std::string::npos) return url;
+  return (scheme_end < at ? url.substr(0, scheme_end + 3) : std::string()) + "..." + url.substr(at);
+}
+
+bool is_port(const std::string& text) {
+  std::uint16_t port = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), port);
+  return failure == std::errc() && end == text.data() + text.size() && port > 0;
+}
+
+}  // namespace
 
 Result<CollectorUrl> parse_collector_url(const std::string& url) {
   constexpr std::string_view scheme = "http://";
   const auto refuse = [&](std::string_view expected) {
-    return error("bad_option", "--otlp-traces-endpoint: expected {}, found {}", expected, url);
+    return error("bad_option", "--otlp-traces-endpoint: expected {}, found {}", expected, shown_url(url));
   };
   if (url.starts_with("grpc")) return refuse("http://HOST:4318/v1/traces: spans go by HTTP, which collectors take at port 4318");
   if (url.starts_with("https://")) return refuse("http://: there is no TLS, so send to a collector on this machine, which may have it");
@@ -29,8 +49,7 @@ Result<CollectorUrl> parse_collector_url(const std::string& url) {
   }
   if (authority.starts_with('[') && authority.ends_with(']')) authority = authority.substr(1, authority.size() - 2);
   made.host = authority;
-  const bool is_number = std::ranges::all_of(made.port, [](char c) { return c >= '0' && c <= '9'; });
-  if (made.host.empty() || made.port.empty() || made.port.size() > 5 || !is_number) return refuse("http://HOST:PORT/PATH");
+  if (made.host.empty() || !is_port(made.port)) return refuse("http://HOST:PORT/PATH with a port of 1 to 65535");
   return made;
 }
 

@@ -85,10 +85,13 @@ std::optional<std::chrono::milliseconds> seconds_in(const std::string& text) {
 std::size_t rejected_spans(const std::string& body) {
   const nlohmann::json answer = nlohmann::json::parse(body, nullptr, false);
   if (!answer.is_object()) return 0;
-  const nlohmann::json count = answer.value("/partialSuccess/rejectedSpans"_json_pointer, nlohmann::json());
+  const auto partial = answer.find("partialSuccess");
+  if (partial == answer.end() || !partial->is_object()) return 0;
+  const auto count = partial->find("rejectedSpans");
+  if (count == partial->end()) return 0;
   std::uint64_t number = 0;
-  if (count.is_number_unsigned()) number = count.get<std::uint64_t>();
-  if (const auto* const text = count.get_ptr<const std::string*>()) std::from_chars(text->data(), text->data() + text->size(), number);
+  if (count->is_number_unsigned()) number = count->get<std::uint64_t>();
+  if (const auto* const text = count->get_ptr<const std::string*>()) std::from_chars(text->data(), text->data() + text->size(), number);
   return number;
 }
 
@@ -175,14 +178,16 @@ SpanExporter::Delivery SpanExporter::deliver_batch() {
 }
 
 SpanExporter::Attempt SpanExporter::send_batch() {
+  bool is_taken = false;
   try {
     const auto now = std::chrono::steady_clock::now();
     if (is_ending() && !end_) end_ = now + kLastExportTime;
     const auto response =
         Posting(end_.value_or(now + options_.export_time)).post(options_.collector, otlp_body(batch_, options_.service_version));
+    is_taken = response.result_int() / 100 == 2;
     return read_answer(response.result_int(), std::string(response[http::field::retry_after]), response.body());
   } catch (const std::exception& failed) {  // of the connection: it may be there again later
-    return {.may_repeat = true, .why = failed.what()};
+    return {.is_taken = is_taken, .may_repeat = true, .why = failed.what()};
   }
 }
 

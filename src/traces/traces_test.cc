@@ -15,6 +15,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr const char* kTrace = "0af7651916cd43dd8448eb211c80319c";
 constexpr const char* kParent = "b7ad6b7169203331";
@@ -61,9 +62,19 @@ TEST(CollectorUrl, HasThePortAndPathOfOtlpWhereNoneAreGiven) {
   EXPECT_EQ(shown("http://[::1]:99"), "::1 99 /v1/traces");
   EXPECT_EQ(shown("http://[::1]/"), "::1 4318 /");
   EXPECT_THAT(shown("https://x"), HasSubstr("no TLS"));
-  for (const char* wrong : {"", "x:4318", "http://", "http://:1", "http://x:", "http://x:a", "http://x:123456", "http://u@x",
-                            "http://x/a b", "http://x/\r\nHost: y", "grpc://x:4317"}) {
+  for (const char* wrong :
+       {"", "x:4318", "http://", "http://:1", "http://x:", "http://x:a", "http://x:123456", "http://x:0", "http://x:65536",
+        "http://x:99999", "http://x:+80", "http://u@x", "http://x/a b", "http://x/\r\nHost: y", "grpc://x:4317"}) {
     EXPECT_THAT(shown(wrong), HasSubstr("--otlp-traces-endpoint: expected ")) << wrong;
+  }
+}
+
+TEST(CollectorUrl, ShowsNoPassword) {
+  for (const char* wrong : {"http://user:secret@x:1/y", "https://user:secret@x", "grpc://user:secret@x", "user:secret@x:4318",
+                            "http://user:se/secret@x", "http://user:secret@x y", "user:secret@http://x"}) {
+    const Result<CollectorUrl> refused = parse_collector_url(wrong);
+    ASSERT_FALSE(refused) << wrong;
+    EXPECT_THAT(refused.error().message, AllOf(HasSubstr("expected "), HasSubstr("...@"), Not(HasSubstr("secret")))) << wrong;
   }
 }
 
@@ -150,7 +161,9 @@ TEST(SpanExporter, RepeatsWhatACollectorWillTakeLater) {
   for (const char* status : {"429", "502", "503", "504"}) {
     const TraceCollector collector({std::string(status) + "\r\nRetry-After: 0", std::string(status)});
     MetricsRegistry registry;
-    SpanExporter exporter(to_url(collector.url()), registry);
+    SpanExporterOptions options = to_url(collector.url());
+    options.retry_time = std::chrono::seconds(60);  // also on a machine with other work
+    SpanExporter exporter(options, registry);
     exporter.add({a_span()});
     EXPECT_EQ(collector.wait_for_spans(1).size(), 1u) << status;
     EXPECT_EQ(collector.export_count(), 3u) << status;
@@ -180,6 +193,21 @@ TEST(SpanExporter, CountsWhatACollectorRejectsOfAnExport) {
     exporter.add({a_span(), a_span(), a_span()});
     wait_for_dropped(registry, "rejected", 2);
     EXPECT_EQ(exported_count(registry), 1u);
+  }
+}
+
+TEST(SpanExporter, RepeatsNothingThatWasTaken) {
+  for (const char* odd : {"", "x", "[]", R"({"partialSuccess":[]})", R"({"partialSuccess":null})", R"({"partialSuccess":{}})",
+                          R"({"partialSuccess":{"rejectedSpans":{}}})", R"({"partialSuccess":{"rejectedSpans":-1}})",
+                          R"({"partialSuccess":{"rejectedSpans":"x"}})"}) {
+    const TraceCollector collector({}, odd);
+    MetricsRegistry registry;
+    {
+      SpanExporter exporter(to_url(collector.url()), registry);
+      exporter.add({a_span()});
+    }
+    EXPECT_EQ(collector.export_count(), 1u) << odd;
+    EXPECT_EQ(exported_count(registry), 1u) << odd;
   }
 }
 

@@ -1,7 +1,6 @@
 #include "constraint/xgrammar/compile_worker.h"
 
 #include <dlfcn.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,9 +62,7 @@ Result<std::unique_ptr<CompileWorker>> CompileWorker::start(const std::filesyste
 
 CompileWorker::~CompileWorker() {
   close(socket_);
-  kill(-process_, SIGKILL);
-  while (waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  end_program(process_);
 }
 
 bool CompileWorker::is_running() const {

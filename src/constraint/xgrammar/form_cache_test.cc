@@ -23,7 +23,7 @@ const xgrammar::CompiledGrammar& grammar() {
   return compiled;
 }
 
-// The form of this key, of so many bytes.
+// The form of this key, of a given number of bytes.
 Result<SharedForm> form(FormCache& cache, const std::string& key, std::size_t bytes = 1, ClientId client = kClient) {
   return cache.find_or_compile(key, [&]() -> Result<SharedForm> {
     Result<FormPlace> place = cache.take_place(client, bytes);
