@@ -35,6 +35,7 @@ void MaskThreads::start() {
 }
 
 void MaskThreads::add_worker() {
+  busy_.reserve(workers_.size() + 1);
   Worker& added = *workers_.emplace_back(std::make_unique<Worker>());
   try {
     added.thread = std::thread([this, &added] { run(added); });
@@ -116,34 +117,60 @@ void MaskThreads::run(Worker& mine) {
     std::shared_ptr<TokenMask> mask;
     has_work_.wait(lock, [&] { return is_stopping_ || (mask = take_next()) != nullptr; });
     if (is_stopping_) break;
+    if (first_ != nullptr) has_work_.notify_one();  // what an idle thread could not take before, this may have changed
     compute(mine, std::move(mask), lock);
   }
   mine.has_ended = true;
   has_work_.notify_one();  // its client may have masks that waited for it
 }
 
-// The first mask in the queue whose client has a thread left, or whose sequence has ended; null: there is none. Requires: the lock is held.
+// The first mask in the queue whose sequence has ended, or whose client has a thread left; else the first of the only client, as long as
+// that has threads left for one that is alone; null: there is none. Requires: the lock is held.
 std::shared_ptr<TokenMask> MaskThreads::take_next() {
-  const auto has_thread_left = [&](ClientId client) {
-    const auto is_of_client = [&](const auto& worker) { return worker->since != Timestamp{} && worker->client == client; };
-    return static_cast<std::size_t>(std::ranges::count_if(workers_, is_of_client)) < options_.thread_count;
-  };
-  TokenMask* before = nullptr;
+  const std::size_t alone_max = std::max(options_.thread_count, options_.slow_threads_max / 2);
+  const bool may_be_alone = busy_.size() == 1 && busy_.front().thread_count < alone_max;
+  std::shared_ptr<TokenMask>* found = nullptr;
+  TokenMask *before = nullptr, *before_found = nullptr;
   for (std::shared_ptr<TokenMask>* link = &first_; *link != nullptr; before = link->get(), link = &before->next_) {
-    if (link->use_count() > 1 && !has_thread_left((*link)->client_)) continue;
-    std::shared_ptr<TokenMask> taken = std::move(*link);
-    *link = std::move(taken->next_);
-    if (last_ == taken.get()) last_ = before;
-    return taken;
+    const bool is_free = link->use_count() == 1 || threads_of((*link)->client_) < options_.thread_count;
+    if (!is_free && (!may_be_alone || found != nullptr)) continue;
+    found = link;
+    before_found = before;
+    if (is_free) break;
   }
-  return nullptr;
+  if (found == nullptr) return nullptr;
+  std::shared_ptr<TokenMask> taken = std::move(*found);
+  *found = std::move(taken->next_);
+  if (last_ == taken.get()) last_ = before_found;
+  return taken;
 }
 
-// Requires: the lock is held.
+// Requires of this and of those that follow: the lock is held.
+std::size_t MaskThreads::threads_of(ClientId client) const {
+  const auto found = std::ranges::find(busy_, client, &Busy::client);
+  return found == busy_.end() ? 0 : found->thread_count;
+}
+
+void MaskThreads::count_thread(ClientId client) {
+  const auto found = std::ranges::find(busy_, client, &Busy::client);
+  if (found == busy_.end()) {
+    busy_.push_back({client, 1});
+  } else {
+    ++found->thread_count;
+  }
+}
+
+void MaskThreads::discount_thread(ClientId client) {
+  const auto found = std::ranges::find(busy_, client, &Busy::client);
+  check(found != busy_.end(), "expected a client whose thread is counted");
+  if (--found->thread_count == 0) busy_.erase(found);
+}
+
 void MaskThreads::compute(Worker& mine, std::shared_ptr<TokenMask> mask, std::unique_lock<std::mutex>& lock) {
   const TokenId token = std::exchange(mask->token_, -1);
   mine.since = mask->since_ = now();
-  mine.client = mask->client_;
+  const ClientId client = mask->client_;
+  count_thread(client);
   mask->state_.store(TokenMask::State::computing, std::memory_order_release);
   lock.unlock();
   const bool is_wanted = mask.use_count() > 1;  // else its sequence has ended
@@ -158,6 +185,7 @@ void MaskThreads::compute(Worker& mine, std::shared_ptr<TokenMask> mask, std::un
   mask.reset();  // may destroy the constraint, which takes time: `since` stands until then
   lock.lock();
   mine.since = {};
+  discount_thread(client);
   is_done_.notify_all();
 }
 

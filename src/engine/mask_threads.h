@@ -19,13 +19,14 @@
 namespace slora {
 
 // Computes token masks while the model computes. A thread whose constraint takes long is replaced by another, and goes on at the lowest
-// priority until the call returns, so that one answer's form delays neither other masks nor the model. No client has more threads than
-// there are when none is slow, its replaced ones included, so that one client's slow forms leave the threads to the others. Owned by the
-// engine's loop; the public functions are called by its thread, except where they say so.
+// priority until the call returns, so that one answer's form delays neither other masks nor the model. While masks of several clients are
+// pending, none has more threads than there are when none is slow, its replaced ones included, so that one client's slow forms leave the
+// threads to the others. One that is alone has up to half of the slow ones, as it may be a gateway with many users. Owned by the engine's
+// loop; the public functions are called by its thread, except where they say so.
 class MaskThreads {
  public:
   struct Options {
-    std::size_t thread_count = 2;                     // and as many of one client at most
+    std::size_t thread_count = 2;                     // and as many of one client at most, unless it is alone
     std::size_t slow_threads_max = 16;                // that are replaced and have not returned yet; beyond, masks wait
     Timestamp slow = std::chrono::milliseconds(100);  // when a thread is replaced
     Timestamp compute_time_max = std::chrono::seconds(2);
@@ -60,12 +61,20 @@ class MaskThreads {
     std::thread thread;
     pid_t id = 0;
     Timestamp since{};     // when it began to compute a mask; zero: it does not
-    ClientId client{};     // whose mask that is
     bool is_slow = false;  // it was replaced, and ends when its call has returned
     bool has_ended = false;
   };
 
+  // A client whose masks threads compute, and how many do.
+  struct Busy {
+    ClientId client;
+    std::size_t thread_count;
+  };
+
   void run(Worker& mine);
+  [[nodiscard]] std::size_t threads_of(ClientId client) const;
+  void count_thread(ClientId client);
+  void discount_thread(ClientId client);
   [[nodiscard]] std::shared_ptr<TokenMask> take_next();
   void compute(Worker& mine, std::shared_ptr<TokenMask> mask, std::unique_lock<std::mutex>& lock);
   void add_worker();
@@ -79,6 +88,7 @@ class MaskThreads {
   std::shared_ptr<TokenMask> first_;  // that waits for a thread
   TokenMask* last_ = nullptr;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<Busy> busy_;  // with capacity for a client of each thread
   bool is_stopping_ = false;
 };
 

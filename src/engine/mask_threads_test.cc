@@ -150,6 +150,49 @@ TEST_F(MaskThreadsTest, LeaveThreadsToOthersWhenOneClientsCallsDoNotReturn) {
   EXPECT_EQ(slow.back()->state(), State::known);
 }
 
+TEST_F(MaskThreadsTest, GoOnForTheOthersOfAClientThatIsAlone) {
+  MaskThreads& threads = this->threads({.thread_count = 1, .slow_threads_max = 6});
+  std::vector<std::shared_ptr<TokenMask>> slow;
+  for (int i = 0; i < 2; ++i) {
+    threads.ask(slow.emplace_back(blocked_mask()));
+    blocked_.acquire();
+    threads.replace_slow_threads(after(std::chrono::milliseconds(200)));
+  }
+  const std::shared_ptr<TokenMask> of_same = mask({}, kSlow);
+  threads.ask(of_same);
+  wait_for(threads, *of_same);
+  EXPECT_EQ(of_same->state(), State::known);
+  for (int i = 0; i < 2; ++i) threads.ask(slow.emplace_back(blocked_mask()));
+  blocked_.acquire();
+  threads.replace_slow_threads(after(std::chrono::milliseconds(200)));
+  const std::shared_ptr<TokenMask> other = mask();
+  threads.ask(other);
+  wait_for(threads, *other);
+  EXPECT_FALSE(blocked_.try_acquire()) << "a fourth call: half of the slow threads are for others";
+}
+
+TEST_F(MaskThreadsTest, HaveAllIdleThreadsGoOnOnceAClientIsAloneAgain) {
+  MaskThreads& threads = this->threads({.thread_count = 2, .slow_threads_max = 8});
+  std::vector<std::shared_ptr<TokenMask>> slow;
+  for (int i = 0; i < 2; ++i) threads.ask(slow.emplace_back(blocked_mask()));
+  for (int i = 0; i < 2; ++i) blocked_.acquire();
+  threads.replace_slow_threads(after(std::chrono::milliseconds(200)));
+  std::latch is_begun(1), may_end(1);
+  const std::shared_ptr<TokenMask> other = mask([&](auto) {
+    is_begun.count_down();
+    may_end.wait();
+    return Status{};
+  });
+  threads.ask(other);
+  is_begun.wait();
+  for (int i = 0; i < 2; ++i) threads.ask(slow.emplace_back(blocked_mask()));
+  const std::array<TokenMask*, 1> masks = {slow.back().get()};
+  threads.wait(masks, std::chrono::milliseconds(20));
+  EXPECT_FALSE(blocked_.try_acquire()) << "a third call next to another client";
+  may_end.count_down();
+  for (int i = 0; i < 2; ++i) blocked_.acquire();
+}
+
 TEST_F(MaskThreadsTest, ReplaceAThreadThatDestroysAConstraintForLong) {
   MaskThreads& threads = this->threads();
   std::latch is_dropped(1);

@@ -31,7 +31,8 @@ struct CompiledForm {
 };
 
 // Compiled forms by content, the least recently used of which are dropped first. A form that several threads want is compiled once. The
-// bytes of all together are bounded, those of running answers included, and so is each client's part of them. Any thread.
+// bytes of all together are bounded, those of running answers included, and so is each client's part of them: a form counts against the
+// client that it was compiled for, whoever else has it. Any thread.
 class FormCache {
  public:
   struct Limits {
@@ -43,11 +44,13 @@ class FormCache {
 
   explicit FormCache(Limits limits) : limits_(limits), budget_(std::make_shared<ByteBudget>(limits.bytes_max, "")) {}
 
-  // The form of this key, which `compile` makes if there is none. Errors are not kept.
-  [[nodiscard]] Result<SharedForm> find_or_compile(const std::string& key, const Compile& compile);
+  // The form of this key, which `compile` makes, for this client, if there is none. Errors are not kept. A thread that waits while the form
+  // is compiled for another client gets that client's error, unless it is "constraints_busy": then it compiles for its own client.
+  [[nodiscard]] Result<SharedForm> find_or_compile(const std::string& key, ClientId client, const Compile& compile);
   // Null where it would have to be compiled.
   [[nodiscard]] SharedForm find(const std::string& key);
-  // A place for a form of this client, for which forms make way that no answer has. Error "constraints_busy".
+  // A place for a form of this client, for which forms make way that no answer has: the client's own first, then those of others. Errors,
+  // for which none is dropped: "constraint_too_costly" (it never fits), "constraints_busy".
   [[nodiscard]] Result<FormPlace> take_place(ClientId client, std::size_t bytes);
 
  private:
@@ -57,11 +60,15 @@ class FormCache {
   };
   // What one thread compiles and others wait for.
   struct Compiling {
+    explicit Compiling(ClientId whose) : client(whose) {}
+    const ClientId client;
     std::optional<Result<SharedForm>> result;
   };
 
   [[nodiscard]] SharedForm find_locked(const std::string& key);
   void add_locked(const std::string& key, SharedForm form);
+  // Whether this client's form would have its place if all forms that no answer has were dropped.
+  [[nodiscard]] bool would_fit_locked(ClientId client, std::size_t bytes) const;
   // Drops the least recently used form that no answer has, of this client if one is given; false: there is none.
   [[nodiscard]] bool drop_unused_locked(std::optional<ClientId> client);
 

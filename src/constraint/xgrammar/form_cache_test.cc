@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <new>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/testing/allocation_failure.h"
 #include "constraint/xgrammar/form_library.h"
 
 namespace slora {
@@ -25,16 +27,21 @@ const xgrammar::CompiledGrammar& grammar() {
 
 // The form of this key, of a given number of bytes.
 Result<SharedForm> form(FormCache& cache, const std::string& key, std::size_t bytes = 1, ClientId client = kClient) {
-  return cache.find_or_compile(key, [&]() -> Result<SharedForm> {
+  return cache.find_or_compile(key, client, [&]() -> Result<SharedForm> {
     Result<FormPlace> place = cache.take_place(client, bytes);
     if (!place) return tl::unexpected<Error>(place.error());
     return std::make_shared<const CompiledForm>(CompiledForm{std::move(*place), grammar()});
   });
 }
 
+// Most likely until threads that are about to ask for the same form wait for it.
+void let_others_run() {
+  for (int i = 0; i < 100; ++i) std::this_thread::yield();
+}
+
 TEST(FormCache, KeepsFormsAndNoErrors) {
   FormCache cache({});
-  EXPECT_FALSE(cache.find_or_compile("a", []() -> Result<SharedForm> { return error("bad_constraint", "no form"); }));
+  EXPECT_FALSE(cache.find_or_compile("a", kClient, []() -> Result<SharedForm> { return error("bad_constraint", "no form"); }));
   EXPECT_EQ(cache.find("a"), nullptr);
   const SharedForm made = form(cache, "a").value();
   EXPECT_EQ(cache.find("a"), made);
@@ -48,7 +55,7 @@ TEST(FormCache, CompilesAFormOfManyThreadsOnce) {
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       ++asking;
-      EXPECT_TRUE(cache.find_or_compile("a", [&]() -> Result<SharedForm> {
+      EXPECT_TRUE(cache.find_or_compile("a", kClient, [&]() -> Result<SharedForm> {
         ++compiled;
         while (asking < 4) std::this_thread::yield();
         return std::make_shared<const CompiledForm>(CompiledForm{{}, grammar()});
@@ -95,6 +102,67 @@ TEST(FormCache, RefusesFormsWhileOthersAreInUse) {
   EXPECT_TRUE(form(cache, "d", 40, kOther));
 }
 
+TEST(FormCache, DropsNothingForAFormThatNeverFits) {
+  FormCache cache({.bytes_max = 100});
+  (void)form(cache, "unused", 20, kOther);
+  const Result<SharedForm> large = form(cache, "large", 51);
+  ASSERT_FALSE(large);
+  EXPECT_EQ(large.error().code, "constraint_too_costly");
+  EXPECT_NE(large.error().message.find("51 bytes of memory; expected at most 50"), std::string::npos) << large.error().message;
+  EXPECT_NE(cache.find("unused"), nullptr);
+}
+
+TEST(FormCache, DropsNothingWhereThatIsNotEnough) {
+  FormCache cache({.bytes_max = 100});
+  const SharedForm used = form(cache, "used", 40).value();
+  (void)form(cache, "unused", 20, kOther);
+  const Result<SharedForm> large = form(cache, "large", 11);  // its client would have more than half
+  ASSERT_FALSE(large);
+  EXPECT_EQ(large.error().code, "constraints_busy");
+  EXPECT_NE(cache.find("unused"), nullptr);
+}
+
+TEST(FormCache, DropsTheClientsOwnUnusedFormsThenThoseOfOthers) {
+  FormCache cache({.bytes_max = 100});
+  (void)form(cache, "other's", 25, kOther);
+  const SharedForm used = form(cache, "used", 20).value();
+  (void)form(cache, "own", 10);
+  ASSERT_TRUE(form(cache, "new", 15)) << "its share is half of the 75 bytes that others leave";
+  EXPECT_EQ(cache.find("own"), nullptr);
+  EXPECT_NE(cache.find("other's"), nullptr);
+  ASSERT_TRUE(form(cache, "more", 30)) << "its share is half of all";
+  EXPECT_EQ(cache.find("new"), nullptr);
+  EXPECT_EQ(cache.find("other's"), nullptr);
+  EXPECT_EQ(cache.find("used"), used);
+}
+
+TEST(FormCache, LetsAClientThatWaitedCompileWhatAnotherHadNoShareFor) {
+  FormCache cache({.bytes_max = 100});
+  const SharedForm used = form(cache, "used", 50).value();
+  std::atomic<int> begun = 0, waiting = 0, compiled_for_other = 0;
+  const auto refused = [&]() -> Result<SharedForm> {
+    ++begun;
+    while (waiting < 2) std::this_thread::yield();
+    let_others_run();
+    return tl::unexpected<Error>(cache.take_place(kClient, 25).error());
+  };
+  std::vector<std::thread> threads;
+  threads.emplace_back([&] { EXPECT_EQ(cache.find_or_compile("a", kClient, refused).error().code, "constraints_busy"); });
+  while (begun < 1) std::this_thread::yield();
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&] {
+      ++waiting;
+      EXPECT_TRUE(cache.find_or_compile("a", kOther, [&]() -> Result<SharedForm> {
+        ++compiled_for_other;
+        return std::make_shared<const CompiledForm>(CompiledForm{cache.take_place(kOther, 25).value(), grammar()});
+      }));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(compiled_for_other, 1);
+  EXPECT_EQ(begun, 1);
+}
+
 TEST(FormCache, CountsFormsThatItHasDroppedUntilNoAnswerHasThem) {
   FormCache cache({.forms_max = 1, .bytes_max = 100});
   SharedForm used = form(cache, "a", 50).value();
@@ -103,6 +171,34 @@ TEST(FormCache, CountsFormsThatItHasDroppedUntilNoAnswerHasThem) {
   EXPECT_FALSE(form(cache, "c", 50));
   used.reset();
   EXPECT_TRUE(form(cache, "c", 50));
+}
+
+TEST(FormCache, LeavesNobodyWaitingWhenMemoryRunsOut) {
+  (void)grammar();
+  for (std::size_t first = 1, count = first; count >= first; ++first) {
+    FormCache cache({});
+    std::thread waiting;
+    const auto compile = [&]() -> Result<SharedForm> {
+      {
+        const ExemptFromFailures exempt;
+        waiting = std::thread([&] {
+          const ExemptFromFailures also;
+          EXPECT_NO_THROW((void)form(cache, "a"));
+        });
+        let_others_run();
+      }
+      return std::make_shared<const CompiledForm>(CompiledForm{{}, grammar()});
+    };
+    fail_allocations(first, 1);
+    try {
+      (void)cache.find_or_compile("a", kClient, compile);
+    } catch (const std::bad_alloc&) {
+    }
+    count = end_failures();
+    if (waiting.joinable()) waiting.join();
+    EXPECT_TRUE(form(cache, "a")) << first;
+    ASSERT_LT(first, 1000u);
+  }
 }
 
 TEST(FormCache, FormsMayOutliveIt) {

@@ -23,7 +23,7 @@ XgrammarCompiler::XgrammarCompiler(ConstraintVocabulary vocabulary, XgrammarOpti
 Result<std::shared_ptr<const CompiledConstraint>> XgrammarCompiler::compile(const ConstraintSpec& spec, std::span<const TokenId> end_tokens,
                                                                             ClientId client) {
   return run_caught([&]() -> Result<std::shared_ptr<const CompiledConstraint>> {
-    Result<FormCache::SharedForm> form = cache_.find_or_compile(message_of(spec), [&]() -> Result<FormCache::SharedForm> {
+    Result<FormCache::SharedForm> form = cache_.find_or_compile(message_of(spec), client, [&]() -> Result<FormCache::SharedForm> {
       const Result<ConstraintSpec> checked = check_constraint(spec);
       if (!checked) return tl::unexpected<Error>(checked.error());
       return compile_elsewhere(*checked, client);
