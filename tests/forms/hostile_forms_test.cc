@@ -58,30 +58,6 @@ TEST(HostileForms, LargeOnesThatPeopleHaveAreServed) {
   EXPECT_TRUE(compile(demo_forms().compiler, ConstraintKind::regex, "[a-z]{1,2000}"));
 }
 
-TEST(HostileForms, OnesThatTakeTooLongForOneTokenEndTheirSequence) {
-  XgrammarCompiler compiler(demo_forms().vocabulary,
-                            {.patience = std::chrono::minutes(5), .match = {.token_time_max = std::chrono::milliseconds(20)}});
-  for (const auto& [kind, text] : {std::pair(ConstraintKind::regex, std::string("(a*)*b")),
-                                   std::pair(ConstraintKind::grammar, std::string("root ::= root root | \"a\" | \"b\""))}) {
-    const auto compiled = compile(compiler, kind, text);
-    if (!compiled) {  // on a slow machine
-      EXPECT_EQ(compiled.error().code, "constraint_too_costly") << text;
-      continue;
-    }
-    const std::unique_ptr<TokenConstraint> constraint = (*compiled)->start();
-    const TokenId a = *demo_forms().tokenizer->token_id("a");
-    std::vector<std::uint32_t> mask = demo_mask();
-    Status going = {};
-    for (int i = 0; going && i < 500; ++i) {
-      going = constraint->fill(mask);
-      if (going) going = constraint->accept(a);
-    }
-    if (!going) {
-      EXPECT_EQ(going.error().code, "constraint_too_costly") << text;
-    }
-  }
-}
-
 TEST(HostileForms, AmbiguousGrammarsAreRefusedBeforeAnAnswerBegins) {
   for (const char* last : {R"("a" | "")", "[a-z]"}) {
     std::string grammar = "root ::= r0\n";
