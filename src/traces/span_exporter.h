@@ -23,7 +23,7 @@ struct SpanExporterOptions {
   std::size_t waiting_max = 8192;               // spans; more are dropped
   std::size_t batch_max = 512;                  // spans of one export
   std::chrono::milliseconds pause{1000};        // between two exports, unless a whole batch waits
-  std::chrono::milliseconds export_time{3000};  // after which an export counts as failed
+  std::chrono::milliseconds export_time{3000};  // after which an export counts as failed; a look-up of the name that hangs takes longer
   std::chrono::milliseconds retry_pause{1000};  // before a failed export is repeated; doubles each time
   std::chrono::milliseconds retry_time{60000};  // after which a batch is dropped, and the longest pause
 };
@@ -34,7 +34,8 @@ class SpanExporter {
  public:
   // `registry` outlives it.
   SpanExporter(SpanExporterOptions options, MetricsRegistry& registry);
-  // Sends what waits, until an export fails. Takes at most the rest of an export, and a second.
+  // Sends what waits, until an export fails. Takes at most the rest of an export, and a second, unless the system's look-up of the
+  // collector's name hangs, which nothing can end.
   ~SpanExporter();
   SpanExporter(const SpanExporter&) = delete;
   SpanExporter& operator=(const SpanExporter&) = delete;
