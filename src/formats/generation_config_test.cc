@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/testing/source_path.h"
 #include "formats/temporary_folder.h"
 
 namespace slora {
@@ -89,6 +90,14 @@ TEST(GenerationConfig, NeedsNoFileOfItsOwn) {
   EXPECT_THAT(read_generation_config(folder.path(), 10)->eos_token_ids, ElementsAre(2, 4));
   folder.write("generation_config.json", "{");
   EXPECT_EQ(read_generation_config(folder.path(), 10).error().code, "E_BAD_JSON");
+}
+
+// The token that the file names, and one by its text.
+TEST(GenerationConfig, TakesTheEndTokensOfAGgufFile) {
+  const Result<GenerationConfig> config = read_generation_config(source_path("tests/golden/gguf/llama_q4_0/model.gguf"), 96);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_THAT(config->eos_token_ids, ::testing::ElementsAre(94, 95));
+  EXPECT_EQ(config->bos_token_id, std::nullopt);
 }
 
 }  // namespace

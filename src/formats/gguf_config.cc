@@ -147,10 +147,10 @@ class ConfigMaker {
     config_["tie_word_embeddings"] = model_.find_tensor("output.weight") == nullptr;
     const Result<std::vector<std::int64_t>> ends = end_tokens_of_gguf(head_);
     if (!ends) return tl::unexpected(ends.error());
-    if (!ends->empty()) config_["eos_token_id"] = *ends;
+    if (!ends->empty()) config_["eos_token_id"] = std::vector<std::uint64_t>(ends->begin(), ends->end());
     for (const auto& [name, key] : {std::pair("bos", "bos_token_id"), std::pair("padding", "pad_token_id")}) {
       const auto* const id = head_.find_as<std::int64_t>(fmt::format("tokenizer.ggml.{}_token_id", name));
-      if (id != nullptr) config_[key] = *id;
+      if (id != nullptr && *id >= 0) config_[key] = static_cast<std::uint64_t>(*id);
     }
     return {};
   }
