@@ -53,7 +53,7 @@ void rotate(float* values, std::int64_t count) {
   }
 }
 
-// Of a group's values in the place of an input: what a weight is divided by, so that rotating it twice changes nothing.
+// The length of the part of a group that is rotated together and holds input `index`. Two rotations multiply its values by this length.
 float block_length(std::int64_t index, std::int64_t count) {
   auto length = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(count)));
   for (; index >= length; length = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(count)))) {
