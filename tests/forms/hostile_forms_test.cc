@@ -160,7 +160,8 @@ TEST(StructuralTags, OlderOnesAreServed) {
   ASSERT_TRUE(compiled) << compiled.error().message;
   const std::unique_ptr<TokenConstraint> constraint = (*compiled)->start();
   const auto write = [&](std::string_view text) {
-    for (const TokenId token : demo_forms().tokenizer->encode(text, SpecialTokens::omit).value()) {
+    const std::vector<TokenId> tokens = demo_forms().tokenizer->encode(text, SpecialTokens::omit).value();
+    for (const TokenId token : tokens) {
       if (!constraint->accept(token)) return false;
     }
     return true;
@@ -174,7 +175,7 @@ TEST(StructuralTags, RefusalsOfTheLibrarySayWhatIsWrong) {
       compile(demo_forms().compiler, ConstraintKind::structural_tag, R"({"type":"structural_tag","format":{"type":"const_string"}})");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, "bad_constraint");
-  EXPECT_THAT(refused.error().message, HasSubstr("const_string"));
+  EXPECT_THAT(refused.error().message, ::testing::EndsWith("must have a value field with a string"));
   EXPECT_THAT(refused.error().message, ::testing::Not(HasSubstr("Check failed")));
 }
 

@@ -46,6 +46,7 @@ std::string text_of_message(std::string_view message) {
   constexpr std::string_view condition_end = ") is false: ";
   if (message.starts_with("Check failed: (") && message.find(condition_end) != std::string_view::npos)
     message.remove_prefix(message.find(condition_end) + condition_end.size());
+  while (message.ends_with('\n')) message.remove_suffix(1);
   return std::string(message.substr(0, 500));
 }
 

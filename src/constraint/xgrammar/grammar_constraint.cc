@@ -40,17 +40,36 @@ void clear_bit(std::span<std::uint32_t> words, TokenId token) {
   if (word < words.size()) words[word] &= ~(1U << (static_cast<std::uint32_t>(token) % 32));
 }
 
-}  // namespace
-
-std::unique_ptr<TokenConstraint> CompiledGrammarConstraint::start() const {
-  return std::make_unique<GrammarConstraint>(form_, end_tokens_, limits_);
+std::vector<TokenId> inner_tokens_of(const std::vector<std::string>& texts) {
+  std::vector<TokenId> inner;
+  for (std::size_t token = 0; token < texts.size(); ++token) {
+    if (!texts[token].empty() && (static_cast<std::uint8_t>(texts[token].front()) & 0xc0U) == 0x80U) {
+      inner.push_back(static_cast<TokenId>(token));
+    }
+  }
+  return inner;
 }
 
-GrammarConstraint::GrammarConstraint(std::shared_ptr<const CompiledForm> form, std::vector<TokenId> end_tokens, MatchLimits limits)
+}  // namespace
+
+CompiledGrammarConstraint::CompiledGrammarConstraint(std::shared_ptr<const CompiledForm> form, std::span<const TokenId> end_tokens,
+                                                     MatchLimits limits)
+    : form_(std::move(form)),
+      end_tokens_(end_tokens.begin(), end_tokens.end()),
+      inner_tokens_(std::make_shared<const std::vector<TokenId>>(inner_tokens_of(form_->grammar.GetTokenizerInfo().GetDecodedVocab()))),
+      limits_(limits) {}
+
+std::unique_ptr<TokenConstraint> CompiledGrammarConstraint::start() const {
+  return std::make_unique<GrammarConstraint>(form_, end_tokens_, inner_tokens_, limits_);
+}
+
+GrammarConstraint::GrammarConstraint(std::shared_ptr<const CompiledForm> form, std::vector<TokenId> end_tokens,
+                                     std::shared_ptr<const std::vector<TokenId>> inner_tokens, MatchLimits limits)
     : form_(std::move(form)),
       matcher_(form_->grammar),
       tokenizer_(form_->grammar.GetTokenizerInfo()),
       end_tokens_(std::move(end_tokens)),
+      inner_tokens_(std::move(inner_tokens)),
       limits_(limits),
       vocabulary_size_(tokenizer_.GetVocabSize()),
       mask_((static_cast<std::size_t>(vocabulary_size_) + 31) / 32) {}
@@ -70,7 +89,11 @@ Status GrammarConstraint::fill_mask() {
   // The library may set what is left of the last word. An end token is no text, even where its text would fit.
   for (TokenId token = vocabulary_size_; token % 32 != 0; ++token) clear_bit(mask_, token);
   for (const TokenId token : end_tokens_) clear_bit(mask_, token);
-  if (utf8_.is_within_character()) keep_utf8();
+  if (utf8_.is_within_character()) {
+    keep_utf8();
+  } else {  // where any text may come the library allows any bytes
+    for (const TokenId token : *inner_tokens_) clear_bit(mask_, token);
+  }
   is_filled_ = true;
   return {};
 }

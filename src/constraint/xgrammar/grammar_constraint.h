@@ -22,21 +22,23 @@ struct MatchLimits {
 // A form with the end tokens of whoever answers. Const; any thread.
 class CompiledGrammarConstraint final : public CompiledConstraint {
  public:
-  CompiledGrammarConstraint(std::shared_ptr<const CompiledForm> form, std::span<const TokenId> end_tokens, MatchLimits limits)
-      : form_(std::move(form)), end_tokens_(end_tokens.begin(), end_tokens.end()), limits_(limits) {}
+  CompiledGrammarConstraint(std::shared_ptr<const CompiledForm> form, std::span<const TokenId> end_tokens, MatchLimits limits);
 
   [[nodiscard]] std::unique_ptr<TokenConstraint> start() const override;
 
  private:
   const std::shared_ptr<const CompiledForm> form_;
   const std::vector<TokenId> end_tokens_;
+  const std::shared_ptr<const std::vector<TokenId>> inner_tokens_;  // that begin within a character
   const MatchLimits limits_;
 };
 
 // One sequence's way through a form. Used by one thread at a time.
 class GrammarConstraint final : public TokenConstraint {
  public:
-  GrammarConstraint(std::shared_ptr<const CompiledForm> form, std::vector<TokenId> end_tokens, MatchLimits limits);
+  // `inner_tokens`: those whose text begins with a later byte of a character.
+  GrammarConstraint(std::shared_ptr<const CompiledForm> form, std::vector<TokenId> end_tokens,
+                    std::shared_ptr<const std::vector<TokenId>> inner_tokens, MatchLimits limits);
 
   [[nodiscard]] Status fill(std::span<std::uint32_t> allowed) override;
   [[nodiscard]] Status accept(TokenId token) override;
@@ -53,6 +55,7 @@ class GrammarConstraint final : public TokenConstraint {
   const xgrammar::TokenizerInfo tokenizer_;
   Utf8Reader utf8_;  // of the tokens so far
   const std::vector<TokenId> end_tokens_;
+  const std::shared_ptr<const std::vector<TokenId>> inner_tokens_;
   const MatchLimits limits_;
   const TokenId vocabulary_size_;
   std::vector<std::uint32_t> mask_;  // [ceil(vocabulary / 32)] of the tokens that are text
