@@ -126,6 +126,10 @@ Result<OpenedModel> open_model(const RuntimeOptions& options) {
   } else {
     Result<ModelFolder> opened = open_model_folder(folder, options.weight_rounding);
     if (!opened) return refuse(opened.error());
+    if (const QuantisedWeights& quantised = opened->quantised; quantised.count > 0) {
+      log_info("model: {} weights are quantised ({}); kept as {}", quantised.count, quantised.description,
+               options.weights == WeightStorage::int8 ? "int8 by their rows" : "the numbers that they stand for");
+    }
     model = {std::move(opened->config), std::make_shared<const ModelFiles>(std::move(opened->files))};
   }
   for (const std::string& warning : model.config.warnings) log_warning("model: {}", warning);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <deque>
 #include <map>
 #include <string>
@@ -41,8 +42,11 @@ ExpectedTensors expected_tensors(const ModelTensors& tensors) {
 // Why a tensor may have no place.
 std::string place_hint(std::string_view name, const ModelConfig& config) {
   constexpr std::string_view kLayers = "model.layers.";
-  if (name.ends_with(".qweight") || name.ends_with(".weight_scale") || name.ends_with(".absmax") || name.ends_with(".weight_packed"))
-    return "quantised checkpoints are not served";
+  constexpr std::array<std::string_view, 7> kQuantised = {".qweight",       ".qzeros",       ".scales",          ".absmax",
+                                                          ".weight_packed", ".weight_scale", ".weight_scale_inv"};
+  if (std::ranges::any_of(kQuantised, [&](std::string_view end) { return name.ends_with(end); })) {
+    return "weights that are so quantised are served if \"quantization_config\" of config.json says how";
+  }
   if (name.starts_with(kLayers) && config.layer_count > 0) {
     const std::string first_beyond = fmt::format("{}{}.", kLayers, config.layer_count);
     if (name.starts_with(first_beyond)) return fmt::format("config.json has \"num_hidden_layers\" {}", config.layer_count);
