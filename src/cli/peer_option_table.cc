@@ -54,7 +54,7 @@ constexpr PeerOption kPeerOptions[] = {
      "there is one implementation of each model family"},
     {"--dtype", one, only, "auto bfloat16", "weights are computed in bf16, or in int8 with --weights int8"},
     {"--kv-cache-dtype", one, only, "auto bfloat16 bf16", "the KV cache is in bf16"},
-    {"--quantization --quantize -q", one, only, "none None", "quantised files are not served; --weights int8 quantises a model at load"},
+    {"--quantization --quantize -q", one, only, "none None", "config.json says how files are quantised; --weights int8 quantises a model at load"},
     {"--load-format", one, only, "auto safetensors", "weights are read from safetensors files"},
     {"--config-format", one, only, "auto hf", "the model is described by its config.json"},
     {"--tokenizer-mode", one, only, "auto hf slow", "the tokenizer is tokenizer.json"},
