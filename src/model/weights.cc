@@ -39,6 +39,18 @@ ExpectedTensors expected_tensors(const ModelTensors& tensors) {
   return expected;
 }
 
+// Why a tensor may be in no file.
+std::string quantised_hint(const ModelFiles& files, std::string_view name) {
+  if (!name.ends_with(".weight")) return {};
+  name.remove_suffix(std::string_view("weight").size());
+  for (const std::string_view part : {"qweight", "weight_packed"}) {
+    const std::string stored = fmt::format("{}{}", name, part);
+    if (files.find(stored) != nullptr)
+      return fmt::format("; '{}' is, which is served if \"quantization_config\" of config.json says how it is quantised", stored);
+  }
+  return {};
+}
+
 // Why a tensor may have no place.
 std::string place_hint(std::string_view name, const ModelConfig& config) {
   constexpr std::string_view kLayers = "model.layers.";
@@ -133,7 +145,8 @@ Status check_weights(const ModelFiles& files, const ModelConfig& config) {
   for (const auto& [name, tensor] : expected) {
     const ModelTensor* found = files.find(name);
     if (found == nullptr) {
-      return error("E_MISSING_TENSOR", "model: tensor '{}' {}, which config.json implies, is in no file", name, shape_text(tensor.shape));
+      return error("E_MISSING_TENSOR", "model: tensor '{}' {}, which config.json implies, is in no file{}", name, shape_text(tensor.shape),
+                   quantised_hint(files, name));
     }
     if (found->info.shape != tensor.shape) {
       return error("E_SHAPE", "{}: tensor '{}': expected shape {} ({} of config.json), found {}", files.file_of(*found), name,
