@@ -3,9 +3,9 @@
 
 usage: make_golden.py OUT [--only PART ...]
 
-PART is one of: text (tokenizers and chat templates), models, mix32, families, embeddings (of those), nf4, gguf, foreign, refused. Without --only all are made.
-Needs torch, transformers, peft, tokenizers, gguf and (nf4) bitsandbytes; tests/golden/README.md names the versions. One thread, fixed seeds:
-two runs write the same bytes.
+PART is one of: text (tokenizers and chat templates), models, mix32, families, embeddings (of those), nf4, gguf, foreign, quantised,
+refused. Without --only all are made. Needs torch, transformers, peft, tokenizers, gguf, (nf4) bitsandbytes, and what golden_quantised.py
+names; tests/golden/README.md names the versions. One thread, fixed seeds: two runs write the same bytes.
 """
 
 import argparse
@@ -21,6 +21,7 @@ PARTS = {
     "foreign": ("golden_foreign", "golden_foreign_refused"),
     "nf4": ("golden_nf4",),
     "gguf": ("golden_gguf",),
+    "quantised": ("golden_quantised",),
     "refused": ("golden_refused",),
 }
 

@@ -73,6 +73,7 @@ int inspect_model(const InspectArguments& arguments) {
                             config->head_dim, config->vocab_size));
   line("parameters", fmt::format("{}{}", parameter_count(*files), config->tie_embeddings ? " (embeddings tied)" : ""));
   line("weights", fmt::format("{}: tensors {}", shown_byte_size(files->total_bytes()), shown_stored_types(*files)));
+  if (opened->quantised.count > 0) line("quantised", fmt::format("{} weights: {}", opened->quantised.count, opened->quantised.description));
   line("rope", fmt::format("{}, theta {}{}", name_of(config->rope.kind), config->rope.theta,
                            config->rope.kind == RopeKind::default_ ? "" : fmt::format(", factor {}", config->rope.factor)));
   const std::int32_t window = *std::ranges::max_element(config->window);

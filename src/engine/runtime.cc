@@ -106,6 +106,10 @@ Result<OpenedModel> open_model(const RuntimeOptions& options) {
   } else {
     Result<ModelFolder> opened = open_model_folder(folder, options.weight_rounding);
     if (!opened) return refuse(opened.error());
+    if (const QuantisedWeights& quantised = opened->quantised; quantised.count > 0) {
+      const std::string_view kept = options.weights == WeightStorage::int8 ? "int8" : options.backend == "reference" ? "fp32" : "bf16";
+      log_info("model: {} weights are quantised ({}): dequantised, and kept in {}", quantised.count, quantised.description, kept);
+    }
     model = {std::move(opened->config), std::make_shared<const ModelFiles>(std::move(opened->files))};
   }
   for (const std::string& warning : model.config.warnings) log_warning("model: {}", warning);

@@ -117,9 +117,9 @@ TEST(ModelConfig, RefusesOtherModelsByKeyAndValue) {
 
 TEST(ModelConfig, RefusesWhatChangesTheNumbers) {
   for (const auto& [key, value] :
-       {std::pair("quantization_config", R"({"quant_method":"gptq"})"), std::pair("num_experts", "8"),
-        std::pair("attn_logit_softcapping", "50.0"), std::pair("residual_multiplier", "0.22"), std::pair("vision_config", R"({"a":1})"),
-        std::pair("use_mrope", "true"), std::pair("mlp_bias", "true"), std::pair("rope_scaling", R"({"type":"longrope"})")}) {
+       {std::pair("q_lora_rank", "8"), std::pair("num_experts", "8"), std::pair("attn_logit_softcapping", "50.0"),
+        std::pair("residual_multiplier", "0.22"), std::pair("vision_config", R"({"a":1})"), std::pair("use_mrope", "true"),
+        std::pair("mlp_bias", "true"), std::pair("rope_scaling", R"({"type":"longrope"})")}) {
     EXPECT_THAT(refusal("qwen2_4_instruct", key, value), HasSubstr("E_UNSUPPORTED_MODEL")) << key;
   }
   EXPECT_THAT(refusal("mistral_5_full", "attention_bias", "true"), HasSubstr("E_UNSUPPORTED_MODEL"));

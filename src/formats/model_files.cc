@@ -158,6 +158,7 @@ Result<bool> ModelFiles::are_equal(const ModelTensor& a, const ModelTensor& b) c
 void ModelFiles::remove(std::string_view name) {
   const ModelTensor* tensor = find(name);
   check(tensor != nullptr, "expected a tensor of the files");
+  total_bytes_ -= tensor->info.bytes;
   tensors_.erase(tensors_.begin() + (tensor - tensors_.data()));
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -170,13 +171,34 @@ class Agreement {
   ModelFiles& files_;
 };
 
-void read_layers_as_nf4(ModelFolder& folder) {
+// Makes weights of what the files have of quantised ones.
+Status dequantise(ModelFolder& folder, const QuantizationConfig& quantization) {
+  Result<QuantisedWeights> quantised = read_quantised_weights(folder.files, quantization);
+  if (!quantised) return forward_error(quantised);
+  folder.quantised = std::move(*quantised);
+  std::vector<std::string>& warnings = folder.config.warnings;
+  warnings.insert(warnings.end(), quantization.warnings.begin(), quantization.warnings.end());
+  if (folder.quantised.count == 0) {
+    warnings.push_back(
+        fmt::format("config.json: \"quantization_config\" says {}, but the files hold no weight that is so quantised: used as stored",
+                    name_of(quantization.method)));
+  }
+  return {};
+}
+
+Status read_layers_as_nf4(ModelFolder& folder) {
   for (const TensorEntry& entry : make_model_tensors(folder.config).entries) {
     const std::string name = entry.stored_as + ".weight";
     const bool is_rounded = entry.role == TensorRole::product && entry.site.kind != SiteKind::head;
     const ModelTensor* tensor = is_rounded ? folder.files.find(name) : nullptr;
-    if (tensor != nullptr) folder.files.read_through(name, tensor->info, nf4_rounded(folder.files.stored(*tensor)));
+    if (tensor == nullptr) continue;
+    if (tensor->form != nullptr) {
+      return error("E_UNSUPPORTED_MODEL", "{}: tensor {}: expected plain numbers to round to NF4, found them quantised",
+                   folder.files.file_of(*tensor), quote(name));
+    }
+    folder.files.read_through(name, tensor->info, nf4_rounded(folder.files.stored(*tensor)));
   }
+  return {};
 }
 
 Result<ModelFolder> open_gguf(const std::string& path, WeightRounding rounding) {
@@ -200,12 +222,19 @@ Result<ModelFolder> open_model_folder(const std::string& folder, WeightRounding 
   if (is_gguf_path(folder)) return open_gguf(folder, rounding);
   Result<ModelConfig> config = read_model_config(folder);
   if (!config) return forward_error(config);
+  const Result<std::optional<QuantizationConfig>> quantization = read_quantization_config(folder);
+  if (!quantization) return tl::unexpected(quantization.error());
   Result<ModelFiles> files = ModelFiles::open(folder);
   if (!files) return forward_error(files);
   ModelFolder opened{std::move(*config), std::move(*files)};
   for (const std::string& warning : opened.files.warnings()) opened.config.warnings.push_back(warning);
+  if (*quantization) {
+    if (Status read = dequantise(opened, **quantization); !read) return forward_error(read);
+  }
   if (Status agreed = Agreement(opened).reach(); !agreed) return forward_error(agreed);
-  if (rounding == WeightRounding::nf4) read_layers_as_nf4(opened);
+  if (rounding == WeightRounding::nf4) {
+    if (Status read = read_layers_as_nf4(opened); !read) return forward_error(read);
+  }
   return opened;
 }
 

@@ -5,6 +5,7 @@
 #include "base/result.h"
 #include "formats/model_config.h"
 #include "formats/model_files.h"
+#include "formats/quantised_weights.h"
 
 namespace slora {
 
@@ -13,6 +14,7 @@ namespace slora {
 struct ModelFolder {
   ModelConfig config;
   ModelFiles files;
+  QuantisedWeights quantised{};
 };
 
 // What is made of the numbers of linear modules in layers when they are read.

@@ -102,6 +102,7 @@ class ModelWriter {
     Result<Json> config = parse_json(*text);
     if (!config) return forward_error(config);
     const Json before = *config;
+    for (const char* key : {"quantization_config", "compression_config"}) config->erase(key);  // weights are written as plain numbers
     if (merged_.unties_embeddings) (*config)["tie_word_embeddings"] = false;
     if (merged_.adds_attention_biases) (*config)["attention_bias"] = true;
     if (merged_.adds_mlp_biases) (*config)["mlp_bias"] = true;

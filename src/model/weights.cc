@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <deque>
 #include <map>
 #include <string>
@@ -38,11 +39,26 @@ ExpectedTensors expected_tensors(const ModelTensors& tensors) {
   return expected;
 }
 
+// Why a tensor may be in no file.
+std::string quantised_hint(const ModelFiles& files, std::string_view name) {
+  if (!name.ends_with(".weight")) return {};
+  name.remove_suffix(std::string_view("weight").size());
+  for (const std::string_view part : {"qweight", "weight_packed"}) {
+    const std::string stored = fmt::format("{}{}", name, part);
+    if (files.find(stored) != nullptr)
+      return fmt::format("; '{}' is, which is served if \"quantization_config\" of config.json says how it is quantised", stored);
+  }
+  return {};
+}
+
 // Why a tensor may have no place.
 std::string place_hint(std::string_view name, const ModelConfig& config) {
   constexpr std::string_view kLayers = "model.layers.";
-  if (name.ends_with(".qweight") || name.ends_with(".weight_scale") || name.ends_with(".absmax") || name.ends_with(".weight_packed"))
-    return "quantised checkpoints are not served";
+  constexpr std::array<std::string_view, 7> kQuantised = {".qweight",       ".qzeros",       ".scales",          ".absmax",
+                                                          ".weight_packed", ".weight_scale", ".weight_scale_inv"};
+  if (std::ranges::any_of(kQuantised, [&](std::string_view end) { return name.ends_with(end); })) {
+    return "weights that are so quantised are served if \"quantization_config\" of config.json says how";
+  }
   if (name.starts_with(kLayers) && config.layer_count > 0) {
     const std::string first_beyond = fmt::format("{}{}.", kLayers, config.layer_count);
     if (name.starts_with(first_beyond)) return fmt::format("config.json has \"num_hidden_layers\" {}", config.layer_count);
@@ -129,7 +145,8 @@ Status check_weights(const ModelFiles& files, const ModelConfig& config) {
   for (const auto& [name, tensor] : expected) {
     const ModelTensor* found = files.find(name);
     if (found == nullptr) {
-      return error("E_MISSING_TENSOR", "model: tensor '{}' {}, which config.json implies, is in no file", name, shape_text(tensor.shape));
+      return error("E_MISSING_TENSOR", "model: tensor '{}' {}, which config.json implies, is in no file{}", name, shape_text(tensor.shape),
+                   quantised_hint(files, name));
     }
     if (found->info.shape != tensor.shape) {
       return error("E_SHAPE", "{}: tensor '{}': expected shape {} ({} of config.json), found {}", files.file_of(*found), name,

@@ -81,6 +81,14 @@ TEST_F(WeightsTest, FusesTheModulesOfASite) {
   EXPECT_EQ(&weights->embedding_table(), &weights->embedding);
 }
 
+TEST_F(WeightsTest, SaysWhatQuantisedWeightsNeed) {
+  remove("model.layers.0.mlp.up_proj.weight");
+  add("model.layers.0.mlp.up_proj.qweight", {12, 8});
+  expect_refused("E_MISSING_TENSOR", "'model.layers.0.mlp.up_proj.qweight' is, which is served if \"quantization_config\"");
+  add("model.layers.0.mlp.up_proj.weight", {12, 8});
+  expect_refused("E_UNKNOWN_TENSOR", "weights that are so quantised are served if \"quantization_config\"");
+}
+
 // Rows [row_begin, ..) x columns [column_begin, ..) of `whole`, as the part [out, in] that a shard has.
 void expect_part(const LinearWeight& part, std::int64_t part_row, std::int64_t rows, const LinearWeight& whole, std::int64_t row_begin,
                  std::int64_t column_begin, const char* what) {

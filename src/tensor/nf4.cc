@@ -43,6 +43,8 @@ void round_block(std::span<float> block) {
 
 }  // namespace
 
+std::span<const float, 16> nf4_fractions() { return kFractions; }
+
 void round_to_nf4(std::span<float> numbers) {
   constexpr auto kBlock = static_cast<std::size_t>(kNf4BlockElements);
   for (std::size_t begin = 0; begin < numbers.size(); begin += kBlock)

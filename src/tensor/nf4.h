@@ -8,6 +8,9 @@ namespace slora {
 // number one of 16 fractions of that.
 inline constexpr std::int64_t kNf4BlockElements = 64;
 
+// The fractions, the lowest first.
+[[nodiscard]] std::span<const float, 16> nf4_fractions();
+
 // Each number becomes what NF4 keeps of it, as bitsandbytes has it after quantize_4bit and dequantize_4bit, to the bit. Blocks follow each
 // other from the first number on; the last may be shorter. Requires: finite numbers.
 void round_to_nf4(std::span<float> numbers);
