@@ -17,10 +17,16 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kFailuresMax = 4096, kWaitingMax = 4096;
 constexpr Timestamp kNotFoundTime = std::chrono::seconds(60), kFailureTime = std::chrono::seconds(10);
+constexpr Timestamp kBusyTime = std::chrono::seconds(1);  // only so long that those who waited learn why
 constexpr std::size_t kReferenceBytesMax = 256;
 
 // Not there, or refused for what it is: trying soon again would give the same.
 bool is_final(const Error& why) { return why.code != "adapter_unavailable" && why.code != "E_READ" && why.code != "E_CHANGED"; }
+
+Timestamp time_of(const Error& why) {
+  if (why.code == "out_of_memory") return kBusyTime;
+  return is_final(why) ? kNotFoundTime : kFailureTime;
+}
 
 tl::unexpected<Error> unavailable(const SourceRequest& request, std::string why) {
   return tl::unexpected(adapter_unavailable(request.name, {"E_READ", std::move(why), {}}));
@@ -113,7 +119,7 @@ void AdapterSources::get(const SourceRequest& request, Waiter waiter) {
     if (pool_.try_run([this, request] { run(request); })) return {};
     return unavailable(request, "too many adapters wait to be fetched");
   });
-  if (!started) end(request, tl::unexpected(std::move(started.error())));
+  if (!started) end(request, tl::unexpected(std::move(started.error())), kBusyTime);
 }
 
 Result<ExaminedAdapter> AdapterSources::get_and_keep(const SourceRequest& request, Gate& gate) {
@@ -149,16 +155,17 @@ void AdapterSources::run(const SourceRequest& request) {
         log_warning("adapter \"{}\" could not be fetched: {} ({})", request.name, adapter.error().message, adapter.error().code);
     });
   }
-  end(request, std::move(adapter));
+  const Timestamp time = adapter ? Timestamp(0) : time_of(adapter.error());
+  end(request, std::move(adapter), time);
 }
 
 // Whoever comes from now on sees what came of it, or begins anew.
-void AdapterSources::end(const SourceRequest& request, Result<ExaminedAdapter> adapter) {
+void AdapterSources::end(const SourceRequest& request, Result<ExaminedAdapter> adapter, Timestamp failure_time) {
   std::vector<Waiter> waiting;
   {
     const std::lock_guard lock(mutex_);
     failures_.erase(request);
-    if (!adapter) call_caught([&] { note_failure(request, adapter.error()); });
+    if (!adapter) call_caught([&] { note_failure(request, {adapter.error(), clock_.now() + failure_time}); });
     const auto at = waiting_.find(request);
     waiting = std::move(at->second);
     waiting_.erase(at);
@@ -170,11 +177,11 @@ void AdapterSources::end(const SourceRequest& request, Result<ExaminedAdapter> a
   }
 }
 
-void AdapterSources::note_failure(const SourceRequest& request, const Error& why) {
+void AdapterSources::note_failure(const SourceRequest& request, Failure failure) {
   const Timestamp now = clock_.now();
   if (failures_.size() >= kFailuresMax) std::erase_if(failures_, [&](const auto& entry) { return entry.second.until <= now; });
   if (failures_.size() >= kFailuresMax) failures_.erase(failures_.begin());
-  failures_.insert_or_assign(request, Failure{why, now + (is_final(why) ? kNotFoundTime : kFailureTime)});
+  failures_.insert_or_assign(request, std::move(failure));
 }
 
 Result<ExaminedAdapter> AdapterSources::bring(const SourceRequest& request) {

@@ -93,8 +93,9 @@ class AdapterSources {
 
   void get(const SourceRequest& request, Waiter waiter);
   void run(const SourceRequest& request);
-  void end(const SourceRequest& request, Result<ExaminedAdapter> adapter);
-  void note_failure(const SourceRequest& request, const Error& why);  // requires: mutex_ is held
+  // `failure_time`: how long a failure is known; until then nothing tries again.
+  void end(const SourceRequest& request, Result<ExaminedAdapter> adapter, Timestamp failure_time);
+  void note_failure(const SourceRequest& request, Failure failure);  // requires: mutex_ is held
   // On the threads that fetch.
   [[nodiscard]] Result<ExaminedAdapter> bring(const SourceRequest& request);
   [[nodiscard]] Result<ExaminedAdapter> find_in_hub(const SourceRequest& request);
