@@ -86,7 +86,7 @@ struct ExaminedAdapter {
   Sha256Digest identity{};
   std::vector<std::string> warnings;
   // While it exists, whoever owns the folder leaves it there: so a name that means it is never without it. Null: nobody does.
-  std::shared_ptr<const void> hold = {};
+  std::shared_ptr<const void> pin = {};
 };
 
 // What happens to a name that already means an adapter.

@@ -171,7 +171,7 @@ void AdapterSources::end(const SourceRequest& request, Result<ExaminedAdapter> a
     waiting_.erase(at);
   }
   for (const Waiter& waiter : waiting) call_caught([&] { waiter.take(adapter); });
-  if (adapter) adapter->hold.reset();  // its names keep it from now on, if it has any
+  if (adapter) adapter->pin.reset();  // its names keep it from now on, if it has any
   for (const Waiter& waiter : waiting) {
     if (waiter.then) call_caught(waiter.then);
   }
@@ -230,7 +230,7 @@ Result<ExaminedAdapter> AdapterSources::find_in_hub(const SourceRequest& request
 Result<std::optional<ExaminedAdapter>> AdapterSources::find_in_cache(const SourceRequest& request) {
   const std::string key = SourceCache::key_of(request.name, request.revision);
   std::string identity, root, path;
-  std::shared_ptr<const void> hold;
+  std::shared_ptr<const void> pin;
   {
     const std::lock_guard lock(cache_mutex_);
     const SourceCache::Entry* const entry = cache_->find(key);
@@ -238,16 +238,16 @@ Result<std::optional<ExaminedAdapter>> AdapterSources::find_in_cache(const Sourc
     identity = entry->identity;
     root = cache_->folder();
     path = cache_->path_of(key);
-    hold = hold_of(path);
+    pin = pin_of(path);
   }
   Result<ExaminedAdapter> adapter = examine(FolderPath::beneath(root, key));
   if (adapter && hex(adapter->identity) == identity) {
-    adapter->hold = std::move(hold);
+    adapter->pin = std::move(pin);
     return std::move(*adapter);
   }
   if (!adapter && !is_final(adapter.error())) return unavailable(request, adapter.error().message);
   const std::lock_guard lock(cache_mutex_);
-  hold.reset();
+  pin.reset();
   if (!let_go(path)) return unavailable(request, "its folder in the cache is not what was fetched, and a loaded adapter uses it");
   log_warning("the cache's folder of adapter \"{}\" is not what was fetched; it is fetched again", request.name);
   cache_->remove(key);
@@ -283,7 +283,7 @@ Result<ExaminedAdapter> AdapterSources::run_program(const SourceRule& rule, cons
   const Status added = cache_->add(key, *folder, entry, [this](const std::string& path) { return let_go(path); });
   if (!added) return unavailable(request, added.error().message);
   adapter->folder = FolderPath::beneath(root, key);  // its files' stamps are the same
-  adapter->hold = hold_of(cache_->path_of(key));
+  adapter->pin = pin_of(cache_->path_of(key));
   return adapter;
 }
 
@@ -295,18 +295,18 @@ Result<ExaminedAdapter> AdapterSources::examine(const FolderPath& folder) {
   return adapter;
 }
 
-std::shared_ptr<const void> AdapterSources::hold_of(const std::string& path) {
-  std::erase_if(held_, [](const auto& entry) { return entry.second.expired(); });
-  std::weak_ptr<const void>& held = held_[path];
-  std::shared_ptr<const void> hold = held.lock();
-  if (hold == nullptr) held = hold = std::make_shared<const char>('\0');
-  return hold;
+std::shared_ptr<const void> AdapterSources::pin_of(const std::string& path) {
+  std::erase_if(pins_, [](const auto& entry) { return entry.second.expired(); });
+  std::weak_ptr<const void>& pinned = pins_[path];
+  std::shared_ptr<const void> pin = pinned.lock();
+  if (pin == nullptr) pinned = pin = std::make_shared<const char>('\0');
+  return pin;
 }
 
 // A name that was fetched is forgotten with its folder, and is fetched again when it is asked for; its image serves those who run. What is
 // about to get a name stays: the name would have no folder, and nobody would fetch it again.
 bool AdapterSources::let_go(const std::string& path) {
-  if (const auto at = held_.find(path); at != held_.end() && !at->second.expired()) return false;
+  if (const auto at = pins_.find(path); at != pins_.end() && !at->second.expired()) return false;
   {
     const std::lock_guard lock(mutex_);
     if (kept_.contains(path) && store_.has_folder(path)) return false;

@@ -169,7 +169,7 @@ TEST_F(AdapterSourcesTest, FetchNothingOverAFolderThatANameMeans) {
   Result<ExaminedAdapter> adapter = load({.name = "s3://bucket/a"});
   ASSERT_TRUE(adapter);
   ASSERT_TRUE(store_.install("sql", *adapter, TakenName::refuse));
-  adapter->hold.reset();
+  adapter->pin.reset();
   lora_of_rank(2).write(adapter->folder.path);
   const Result<ExaminedAdapter> changed = load({.name = "s3://bucket/a"});
   ASSERT_FALSE(changed);
