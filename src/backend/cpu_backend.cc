@@ -207,7 +207,7 @@ class CpuBackend final : public HostBackend {
   std::uint64_t progress() const override { return ops_.progress(); }
 
  private:
-  // Four bits would cost the head, whose errors no later layer evens out, more accuracy than all other weights.
+  // No later layer evens out what the head errs by.
   [[nodiscard]] WeightStorage table_storage() const { return weights_ == WeightStorage::int4 ? WeightStorage::int8 : weights_; }
   static std::size_t bytes_of_weight(std::int64_t out, std::int64_t in, WeightStorage storage) {
     return visit_packed({.out = out, .in = in, .packed = {}, .bias = {}, .storage = storage},
