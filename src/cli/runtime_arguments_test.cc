@@ -28,6 +28,10 @@ TEST(RuntimeArguments, CarryTheOptions) {
   const Result<RuntimeOptions> options = make_runtime_options(arguments);
   ASSERT_TRUE(options) << options.error().message;
   EXPECT_EQ(options->weights, WeightStorage::int8);
+  arguments.weights = "int4";
+  EXPECT_EQ(make_runtime_options(arguments)->weights, WeightStorage::int4);
+  arguments.weights = "int3";
+  EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--weights: expected bf16, int8, int4 or nf4-dequantised"));
   EXPECT_EQ(options->cuda_products, CudaProducts::cublaslt);
   EXPECT_EQ(options->shard_count, 2);
   EXPECT_EQ(options->pool_bytes, std::uint64_t{64} << 20);
