@@ -114,6 +114,8 @@ class Backend {
   [[nodiscard]] virtual LinearWeight make_linear(std::int64_t out, std::int64_t in) = 0;
   // Writes rows [row_begin, row_begin + rows.rows) of W from host memory in f32, f16 or bf16. Several threads may pack different rows.
   virtual void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) = 0;
+  // Of the numbers that were packed in int4.
+  [[nodiscard]] virtual Int4Count int4_count() const { return {}; }
   // Bytes that make_linear will allocate, for planning.
   [[nodiscard]] virtual std::size_t linear_bytes(std::int64_t out, std::int64_t in) const = 0;
   // The same for the head and the embedding, which a backend may keep in more bits than other weights.

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "backend/backends.h"
@@ -198,8 +200,16 @@ class CpuBackend final : public HostBackend {
   LinearWeight make_linear(std::int64_t out, std::int64_t in) override { return make(out, in, weights_); }
   LinearWeight make_table(std::int64_t out, std::int64_t in) override { return make(out, in, table_storage()); }
   void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override {
-    visit_packed(weight, [&](const auto& packed) { cpu::pack_rows(packed, row_begin, rows); });
+    visit_packed(weight, [&]<class Packed>(const Packed& packed) {
+      if constexpr (std::is_same_v<Packed, cpu::Int4Weight>) {
+        int4_kept_ += cpu::pack_rows(packed, row_begin, rows);
+        int4_all_ += rows.rows * rows.cols;
+      } else {
+        cpu::pack_rows(packed, row_begin, rows);
+      }
+    });
   }
+  Int4Count int4_count() const override { return {.all = int4_all_, .kept = int4_kept_}; }
   std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return bytes_of_weight(out, in, weights_); }
   std::size_t table_bytes(std::int64_t out, std::int64_t in) const override { return bytes_of_weight(out, in, table_storage()); }
   Ops& ops() override { return ops_; }
@@ -219,7 +229,8 @@ class CpuBackend final : public HostBackend {
 
   const cpu::Kernels& kernels_;
   const WeightStorage weights_;
-  BufferArena arena_;  // for weights
+  BufferArena arena_;                               // for weights
+  std::atomic<std::int64_t> int4_all_, int4_kept_;  // as Int4Count; threads that load add to it
   CpuOps ops_;
 };
 

@@ -57,6 +57,7 @@ class ForwardingBackend : public Backend {
   explicit ForwardingBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
 
   std::string_view name() const override { return inner_->name(); }
+  Int4Count int4_count() const override { return inner_->int4_count(); }
   std::string description() const override { return inner_->description(); }
   int thread_count() const override { return inner_->thread_count(); }
   DType product_dtype() const override { return inner_->product_dtype(); }

@@ -47,6 +47,11 @@ enum class WeightStorage : std::uint8_t { bf16, int8, int4 };
   return std::nullopt;
 }
 
+// How many numbers were packed in int4, and how many of them are kept to the bit, since their groups have such scales and offsets.
+struct Int4Count {
+  std::int64_t all = 0, kept = 0;
+};
+
 // The weight of one linear product y = W x + bias, W [out, in], in the layout of the backend that packed it.
 struct LinearWeight {
   std::int64_t out = 0;

@@ -1,6 +1,8 @@
 // Ops over int4 weights against the same formula in double precision, with weights and activations rounded as they are kept.
 #include <gmock/gmock.h>
 
+#include <numeric>
+
 #include "backend/testing/op_fixture.h"
 #include "tensor/int4.h"
 
@@ -144,6 +146,28 @@ TEST_P(OpsInt4, LargeAndSmallNumbersKeepTheirProducts) {
   for (std::size_t i = 0; i < small.size(); ++i) small[i] = static_cast<float>(i % 16) * 0x1p-20f;
   EXPECT_THAT(product(pack(*backend_, 33, kIn, small, DType::f32), std::vector<float>(kIn, 1.0f), 1),
               ::testing::Each(::testing::FloatNear(kIn / 16.0f * 120 * 0x1p-20f, 1e-5f)));
+}
+
+// As Q4_0 has them. `cpu` counts what it keeps.
+TEST(Int4Weights, OfAFileInFourBitsAreItsNumbersToTheBit) {
+  constexpr std::int64_t kOut = 41, kIn = 96;
+  const auto backend = *create_backend("cpu", {.threads = 1, .weights = WeightStorage::int4});
+  Numbers numbers(41);
+  std::vector<float> w = numbers.vector(kOut * kIn);
+  for (std::size_t begin = 0; begin < w.size(); begin += kInt4Group) {
+    const float scale = to_float(to_float16(0.05f + std::abs(w[begin])));
+    for (std::size_t i = begin; i < begin + kInt4Group; ++i) w[i] = scale * (std::nearbyint(6 * w[i]) - 1);
+  }
+  std::vector<TokenId> ids(kOut);
+  std::iota(ids.begin(), ids.end(), 0);
+  const Matrix out(*backend, DType::f32, kOut, kIn);
+  backend->ops().embed(out, OnDevice(*backend, ids), nullptr, pack(*backend, kOut, kIn, w, DType::f32), 0);
+  EXPECT_EQ(values_of(out), w);
+  EXPECT_EQ(backend->int4_count().kept, kOut * kIn);
+  EXPECT_EQ(backend->int4_count().all, kOut * kIn);
+  const LinearWeight other = pack(*backend, kOut, kIn, numbers.vector(kOut * kIn), DType::f32);
+  EXPECT_EQ(backend->int4_count().kept, kOut * kIn);
+  EXPECT_EQ(backend->int4_count().all, 2 * kOut * kIn);
 }
 
 TEST(Int4Weights, TakeAThirdOfTheMemoryExceptForTables) {

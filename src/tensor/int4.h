@@ -1,5 +1,7 @@
 #pragma once
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -17,11 +19,16 @@ struct Int4Group {
   std::array<std::uint8_t, kInt4Group> levels{};
 
   [[nodiscard]] float value(std::size_t index) const { return to_float(scale) * static_cast<float>(levels[index]) + to_float(offset); }
+  // Whether its values are these numbers. Requires: at most kInt4Group.
+  [[nodiscard]] bool has(std::span<const float> numbers) const {
+    std::size_t index = 0;
+    return std::ranges::all_of(numbers, [&](float number) { return value(index++) == number; });
+  }
 };
 
-// The nearest of some groups tried: the levels span all numbers or a little less, scale and offset then fit the levels by least squares.
-// Numbers that are on 16 equidistant levels stay there. With NaN, infinity or numbers beyond f16 the values are not finite. Requires: 1 to
-// kInt4Group numbers; further levels are 0.
+// Numbers that a group has to the bit are kept so, whatever file they are from. Else the nearest of some groups tried: the levels span all
+// numbers or a little less, scale and offset then fit the levels by least squares. With NaN, infinity or numbers beyond f16 the values are
+// not finite. Requires: 1 to kInt4Group numbers; further levels are 0.
 [[nodiscard]] Int4Group round_to_int4(std::span<const float> numbers);
 
 }  // namespace slora

@@ -39,8 +39,8 @@ struct Int4Weight {
   [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(panel_count() * panel_words()) * sizeof(std::uint32_t); }
 };
 
-// Writes rows [row_begin, row_begin + rows.rows) of W, given in f32, f16 or bf16. A group with NaN or infinity makes every product with it
-// NaN. Requires: the memory was zero before.
-void pack_rows(const Int4Weight& weight, std::int64_t row_begin, Tensor rows);
+// Writes rows [row_begin, row_begin + rows.rows) of W, given in f32, f16 or bf16: how many of their numbers are in groups that are kept to
+// the bit. A group with NaN or infinity makes every product with it NaN. Requires: the memory was zero before.
+std::int64_t pack_rows(const Int4Weight& weight, std::int64_t row_begin, Tensor rows);
 
 }  // namespace slora::cpu
