@@ -29,7 +29,8 @@ constexpr std::int32_t kWidestSiteModules = 3;          // q, k, v
 // Positions that the model was trained for.
 std::int64_t trained_positions(const ModelConfig& config) {
   const RopeConfig& rope = config.rope;
-  if (rope.kind == RopeKind::dynamic) return rope.original_max_position;
+  if (rope.kind == RopeKind::dynamic || rope.kind == RopeKind::longrope)
+    return std::min(rope.original_max_position, config.max_position_embeddings);
   if (rope.kind == RopeKind::yarn) {
     const double extended = std::min(rope.factor * static_cast<double>(rope.original_max_position), kPositionsMax);
     return std::max(config.max_position_embeddings, static_cast<std::int64_t>(extended));
@@ -81,6 +82,7 @@ ModelShape model_shape_of(const ModelConfig& config, const ShardShape& shard, co
           .hidden = config.hidden_size,
           .intermediate = shard.mlp.count,
           .vocabulary = config.vocab_size,
+          .further_ops_of = config.needs_further_ops() ? name_of(config.family) : std::string_view(),
           .windows = std::move(windows),
           .step_rows_max = limits.step_tokens_max,
           .output_rows_max = limits.output_rows_max};
@@ -189,7 +191,9 @@ Result<std::int32_t> choose_max_model_len(const RuntimeOptions& options, const M
   if (*options.max_model_len > trained) {
     return error("E_MAX_MODEL_LEN", "--max-model-len: {} is beyond the {} positions that the model was made for (config.json, {})",
                  *options.max_model_len, trained,
-                 config.rope.kind == RopeKind::dynamic ? "dynamic RoPE is served up to its original length" : "max_position_embeddings");
+                 config.rope.kind == RopeKind::dynamic || config.rope.kind == RopeKind::longrope
+                     ? "dynamic and longrope RoPE are served up to their original lengths"
+                     : "max_position_embeddings");
   }
   if (*options.max_model_len > pool_tokens) {
     return error("E_MAX_MODEL_LEN",
