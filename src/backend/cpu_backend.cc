@@ -10,6 +10,7 @@
 #include "kernels/cpu/embed.h"
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/replaced_rows.h"
+#include "kernels/cpu/rescale.h"
 #include "kernels/cpu/rms_norm.h"
 #include "kernels/cpu/rope.h"
 #include "kernels/cpu/sample.h"
@@ -90,7 +91,8 @@ class CpuOps final : public Ops {
   }
 
   void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps, const AdapterBatch& adapters, Site site) override {
-    check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && x.cols == weight.cols, "expected equal shapes");
+    check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && (weight.cols == 0 || x.cols == weight.cols),
+          "expected equal shapes");
     adapters.find_records(records_, site, RecordUse::expand);
     cpu::add_rms_norm(kernels_, pool_, out, residual, x, {numbers_of(weight), records_}, eps);
   }
@@ -109,13 +111,13 @@ class CpuOps final : public Ops {
   void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
                     Activation activation) override {
     check(out.rows == x.rows && x.cols == weight.in && 2 * out.cols == weight.out, "expected out [T, n], W [2n, in] x [T, in]");
-    check(activation == Activation::silu, "expected an activation that kernels implement");
     adapters.find_records(records_, site, RecordUse::expand);
-    visit_packed(weights_, weight, [&](const auto& packed) { linear_.run_gated(out, x, packed, numbers_of(weight.bias), z, records_); });
+    visit_packed(weights_, weight,
+                 [&](const auto& packed) { linear_.run_gated(out, x, packed, numbers_of(weight.bias), z, records_, activation); });
   }
 
   void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) override {
-    check(std::cmp_equal(x.rows, positions.size()) && x.cols % (2 * table.cos.cols) == 0, "expected whole heads and one position per row");
+    check(std::cmp_equal(x.rows, positions.size()) && x.cols % table.head_stride() == 0, "expected whole heads and one position per row");
     cpu::rope(kernels_, pool_, x, positions.on_device(), table);
   }
 
@@ -159,6 +161,7 @@ class CpuOps final : public Ops {
     reference::copy_pages(base, page_bytes, copies);
   }
 
+  void rescale(Tensor x, float factor, float cap) override { cpu::rescale(kernels_, pool_, x, factor, cap); }
   void fill(Tensor out, float value) override { reference::fill(out, value); }
 
   void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& work) {

@@ -43,6 +43,7 @@ class ForwardingOps : public Ops {
   void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override {
     inner_.copy_pages(base, page_bytes, copies);
   }
+  void rescale(Tensor x, float factor, float cap) override { inner_.rescale(x, factor, cap); }
   void fill(Tensor out, float value) override { inner_.fill(out, value); }
 
  protected:

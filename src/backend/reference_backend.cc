@@ -12,6 +12,7 @@
 #include "kernels/reference/gated.h"
 #include "kernels/reference/gather_rows.h"
 #include "kernels/reference/linear.h"
+#include "kernels/reference/rescale.h"
 #include "kernels/reference/rms_norm.h"
 #include "kernels/reference/rope.h"
 #include "kernels/reference/sample.h"
@@ -45,7 +46,8 @@ class ReferenceOps final : public Ops {
   }
 
   void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps, const AdapterBatch& adapters, Site site) override {
-    check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && x.cols == weight.cols, "expected equal shapes");
+    check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && (weight.cols == 0 || x.cols == weight.cols),
+          "expected equal shapes");
     adapters.find_records(records_, site, RecordUse::expand);
     reference::add_rms_norm(out, residual, x, {numbers_of(weight), records_}, eps);
   }
@@ -71,7 +73,7 @@ class ReferenceOps final : public Ops {
   }
 
   void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) override {
-    check(std::cmp_equal(x.rows, positions.size()) && x.cols % (2 * table.cos.cols) == 0, "expected whole heads and one position per row");
+    check(std::cmp_equal(x.rows, positions.size()) && x.cols % table.head_stride() == 0, "expected whole heads and one position per row");
     reference::rope(x, positions.on_device(), table);
   }
 
@@ -115,6 +117,7 @@ class ReferenceOps final : public Ops {
     reference::copy_pages(base, page_bytes, copies);
   }
 
+  void rescale(Tensor x, float factor, float cap) override { reference::rescale(x, factor, cap); }
   void fill(Tensor out, float value) override { reference::fill(out, value); }
 
  private:

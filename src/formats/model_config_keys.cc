@@ -45,6 +45,7 @@ constexpr std::array kRefused = {
     "rotary_pct",
     "sparsity_config",
     "text_config",
+    "use_bidirectional_attention",
     "use_mrope",
     "use_qk_norm",
     "vision_config",
@@ -56,6 +57,7 @@ constexpr std::array kHarmless = {
     "_attn_implementation_autoset",
     "_flash_attn_2_enabled",
     "_name_or_path",
+    "_sliding_window_pattern",
     "architectures",
     "attention_bias",
     "attention_dropout",
@@ -66,6 +68,7 @@ constexpr std::array kHarmless = {
     "bad_words_ids",
     "begin_suppress_tokens",
     "bos_token_id",
+    "cache_implementation",
     "chunk_size_feed_forward",
     "compression_config",
     "cross_attention_hidden_size",
@@ -183,9 +186,13 @@ bool is_one_factor(std::string_view key, const Json& value) {
 
 }  // namespace
 
-Status check_model_config_keys(std::vector<std::string>& warnings, const Json& config) {
+Status check_model_config_keys(std::vector<std::string>& warnings, const Json& config, const ModelFamily& family) {
+  const auto is_read = [&](std::string_view key) {
+    return contains(kHarmless, key) || std::ranges::find(family.keys, key) != family.keys.end() ||
+           std::ranges::find(family.numbers, key, &NumberKey::name) != family.numbers.end();
+  };
   for (const auto& [key, value] : config.get_ref<const Json::object_t&>()) {
-    if (is_off(value) || contains(kHarmless, key)) continue;
+    if (is_off(value) || is_read(key)) continue;
     if (contains(kRefused, key)) {
       if (is_one_factor(key, value)) continue;
       return error("E_UNSUPPORTED_MODEL", "\"{}\": expected nothing, found {}; models with it are not served", key, shown(value));

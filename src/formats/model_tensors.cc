@@ -39,7 +39,7 @@ bool is_one_product(const TensorEntry& a, const TensorEntry& b) {
 }  // namespace
 
 ModelTensors make_model_tensors(const ModelConfig& config) {
-  const FamilyTensors& family = traits_of(config.family).tensors;
+  const FamilyTensors& family = *traits_of(config.family).tensors;
   ModelTensors tensors;
   std::vector<TensorEntry>& entries = tensors.entries;
   entries.push_back(entry_of(config, TensorRole::product, kHeadSite, std::string(family.head), Extent::vocabulary, Extent::hidden));

@@ -40,8 +40,12 @@ std::optional<SiteKind> site_of(TensorRole role) {
       return SiteKind::query_norm;
     case TensorRole::key_norm:
       return SiteKind::key_norm;
+    case TensorRole::attention_out_norm:
+      return SiteKind::attention_out_norm;
     case TensorRole::mlp_norm:
       return SiteKind::mlp_norm;
+    case TensorRole::mlp_out_norm:
+      return SiteKind::mlp_out_norm;
     case TensorRole::output_norm:
       return SiteKind::output_norm;
     case TensorRole::embedding:
@@ -69,12 +73,12 @@ void add_others(ModuleTable& table, const ModelTensors& tensors) {
 }  // namespace
 
 const OtherModule* ModuleTable::find_other(std::string_view path) const {
-  const auto at = std::ranges::find(others, path, &OtherModule::path);
+  const auto at = std::ranges::find(others, traits_of(family).tensors->canonical(path), &OtherModule::path);
   return at != others.end() ? &*at : nullptr;
 }
 
 const ModuleEntry* ModuleTable::find(std::string_view path) const {
-  const auto at = std::find_if(modules.begin(), modules.end(), [&](const ModuleEntry& module) { return module.path == path; });
+  const auto at = std::ranges::find(modules, traits_of(family).tensors->canonical(path), &ModuleEntry::path);
   return at != modules.end() ? &*at : nullptr;
 }
 
@@ -89,6 +93,7 @@ ModuleTable make_module_table(const ModelConfig& config, std::span<const ShardSh
   table.kv_head_count = config.kv_head_count;
   table.ties_embeddings = config.tie_embeddings;
   table.rope = config.rope;
+  table.has_window_rope = config.window_rope.has_value();
   table.max_position_embeddings = config.max_position_embeddings;
   table.shard_count = static_cast<std::int32_t>(shards.size());
   const ModelTensors tensors = make_model_tensors(config);

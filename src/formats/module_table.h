@@ -47,6 +47,7 @@ struct ModuleTable {
   std::vector<OtherModule> others;
   bool ties_embeddings = false;  // the head reads the embedding's weight
   RopeConfig rope;
+  bool has_window_rope = false;  // layers with a window have another
   std::int64_t max_position_embeddings = 0;
   std::int32_t hidden_size = 0;
   std::int32_t vocab_size = 0;
@@ -56,7 +57,7 @@ struct ModuleTable {
   std::int32_t head_count = 0;
   std::int32_t kv_head_count = 0;
 
-  // The module of this path, or nullptr.
+  // The module of this path, as the family's table writes it or an alias of it, or nullptr.
   [[nodiscard]] const ModuleEntry* find(std::string_view path) const;
   [[nodiscard]] const OtherModule* find_other(std::string_view path) const;
 };

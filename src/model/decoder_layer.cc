@@ -1,7 +1,6 @@
 #include "model/decoder_layer.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "base/check.h"
@@ -80,27 +79,34 @@ void forward_layer(const LayerContext& context, const LayerWeights& weights, std
     project(context, batch.adapters, Site{layer, kind}, act.z, out, in, weight);
   };
   const std::int64_t q_width = context.shape.q_width(), kv_width = context.shape.kv_width();
+  const std::int32_t window = config.window[static_cast<std::size_t>(layer)];
   const Tensor q = act.qkv.cols_from(0, q_width);
   const Tensor k = act.qkv.cols_from(q_width, kv_width);
   const Tensor v = act.qkv.cols_from(q_width + kv_width, kv_width);
 
   ops.add_rms_norm(act.h, act.residual, act.x, weights.attn_norm.view(), eps, batch.adapters, {layer, SiteKind::attention_norm});
   project_at(act.qkv, act.h, weights.qkv, SiteKind::qkv);
-  if (config.qk_norm) {
+  if (!weights.q_norm.empty()) {
     ops.rms_norm(q, q, weights.q_norm.view(), eps, batch.adapters, {layer, SiteKind::query_norm});
     ops.rms_norm(k, k, weights.k_norm.view(), eps, batch.adapters, {layer, SiteKind::key_norm});
   }
-  ops.rope(act.qkv.cols_from(0, q_width + kv_width), batch.rope_rows, context.rope);
+  if (config.has_rope(layer))
+    ops.rope(act.qkv.cols_from(0, q_width + kv_width), batch.rope_rows, window > 0 ? context.window_rope : context.rope);
   ops.store_kv(kv, k, v, batch.spans);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
-  ops.attend(act.attn, q, kv, batch.spans, {scale, config.window[static_cast<std::size_t>(layer)]});
+  ops.attend(act.attn, q, kv, batch.spans, {config.score_scale(), window, static_cast<float>(config.score_cap)});
   project_at(act.x, act.attn, weights.o, SiteKind::o);
   context.communicator.all_reduce(act.x);
+  if (!weights.attn_out_norm.empty())
+    ops.rms_norm(act.x, act.x, weights.attn_out_norm.view(), eps, batch.adapters, {layer, SiteKind::attention_out_norm});
+  if (config.branch_scale != 1.0) ops.rescale(act.x, static_cast<float>(config.branch_scale), 0.0f);
 
   ops.add_rms_norm(act.h, act.residual, act.x, weights.ffn_norm.view(), eps, batch.adapters, {layer, SiteKind::mlp_norm});
   project_gated(context, batch.adapters, Site{layer, SiteKind::gate_up}, act, weights.gate_up);
   project_at(act.x, act.ff, weights.down, SiteKind::down);
   context.communicator.all_reduce(act.x);
+  if (!weights.ffn_out_norm.empty())
+    ops.rms_norm(act.x, act.x, weights.ffn_out_norm.view(), eps, batch.adapters, {layer, SiteKind::mlp_out_norm});
+  if (config.branch_scale != 1.0) ops.rescale(act.x, static_cast<float>(config.branch_scale), 0.0f);
 }
 
 }  // namespace slora

@@ -67,10 +67,17 @@ double yarn_attention_factor(const RopeConfig& config) {
   return mscale != 0 && all_dim != 0 ? scale(mscale) / scale(all_dim) : scale(1);
 }
 
+double longrope_attention_factor(const RopeConfig& config) {
+  if (config.attention_factor) return *config.attention_factor;
+  if (config.factor <= 1) return 1.0;
+  return std::sqrt(1 + std::log(config.factor) / std::log(static_cast<double>(config.original_max_position)));
+}
+
 }  // namespace
 
 RopeFrequencies make_rope_frequencies(const RopeConfig& config, std::int32_t head_dim) {
-  RopeFrequencies out{default_inverse(config.theta, head_dim), 1.0f};
+  const std::int32_t rotary_dim = config.rotary_dim(head_dim);
+  RopeFrequencies out{default_inverse(config.theta, rotary_dim), 1.0f};
   switch (config.kind) {
     case RopeKind::default_:
     case RopeKind::dynamic:
@@ -82,8 +89,13 @@ RopeFrequencies make_rope_frequencies(const RopeConfig& config, std::int32_t hea
       slow_long_waves(out.inverse, config);
       break;
     case RopeKind::yarn:
-      blend_by_wavelength(out.inverse, config, head_dim);
+      blend_by_wavelength(out.inverse, config, rotary_dim);
       out.attention_factor = static_cast<float>(yarn_attention_factor(config));
+      break;
+    case RopeKind::longrope:
+      for (std::size_t i = 0; i < out.inverse.size(); ++i)
+        out.inverse[i] = 1.0f / (static_cast<float>(config.short_factors[i]) * (1.0f / out.inverse[i]));
+      out.attention_factor = static_cast<float>(longrope_attention_factor(config));
       break;
   }
   return out;

@@ -15,14 +15,16 @@ namespace slora {
 // and its slice of the intermediate size; hidden is whole. The biases of o and down hold this shard's slice of the outputs, zeros
 // elsewhere: shards' products are added up.
 struct LayerWeights {
-  DeviceVector attn_norm;  // [hidden]
-  LinearWeight qkv;        // [q + 2 kv, hidden]
-  DeviceVector q_norm;     // [head_dim], or empty
-  DeviceVector k_norm;     // [head_dim], or empty
-  LinearWeight o;          // [hidden, q]
-  DeviceVector ffn_norm;   // [hidden]
-  LinearWeight gate_up;    // [2 intermediate, hidden]
-  LinearWeight down;       // [hidden, intermediate]
+  DeviceVector attn_norm;      // [hidden], as every norm of that size empty where the family has none
+  LinearWeight qkv;            // [q + 2 kv, hidden]
+  DeviceVector q_norm;         // [head_dim], or empty
+  DeviceVector k_norm;         // [head_dim], or empty
+  LinearWeight o;              // [hidden, q]
+  DeviceVector attn_out_norm;  // [hidden]
+  DeviceVector ffn_norm;       // [hidden]
+  LinearWeight gate_up;        // [2 intermediate, hidden]
+  LinearWeight down;           // [hidden, intermediate]
+  DeviceVector ffn_out_norm;   // [hidden]
 };
 
 // The weights of one shard of a model in its backend's layout. Const after loading.

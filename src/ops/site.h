@@ -8,8 +8,22 @@ namespace slora {
 
 // A place of the base model that adapters may modify. First its fused products: their output is the concatenation of their modules'
 // outputs: qkv = q | k | v, gate_up = gate | up; the others have one module. Then its norms, and the embedding of tokens.
-enum class SiteKind : std::uint8_t { qkv, o, gate_up, down, head, attention_norm, query_norm, key_norm, mlp_norm, output_norm, embedding };
-inline constexpr int kSiteKindCount = 11;
+enum class SiteKind : std::uint8_t {
+  qkv,
+  o,
+  gate_up,
+  down,
+  head,
+  attention_norm,
+  query_norm,
+  key_norm,
+  attention_out_norm,  // of what attention gives, before it is added
+  mlp_norm,
+  mlp_out_norm,  // of what the MLP gives
+  output_norm,
+  embedding
+};
+inline constexpr int kSiteKindCount = 13;
 
 // One such place. `layer` is 0 for the head, the output norm and the embedding; `expert` is 0 in models whose MLP is not a mixture of
 // experts.
@@ -42,8 +56,19 @@ constexpr std::size_t site_count(std::int32_t layer_count, std::int32_t expert_c
 }
 
 constexpr std::string_view name_of(SiteKind kind) {
-  constexpr std::array<std::string_view, kSiteKindCount> names = {
-      "qkv", "o", "gate_up", "down", "head", "attention_norm", "query_norm", "key_norm", "mlp_norm", "output_norm", "embedding"};
+  constexpr std::array<std::string_view, kSiteKindCount> names = {"qkv",
+                                                                  "o",
+                                                                  "gate_up",
+                                                                  "down",
+                                                                  "head",
+                                                                  "attention_norm",
+                                                                  "query_norm",
+                                                                  "key_norm",
+                                                                  "attention_out_norm",
+                                                                  "mlp_norm",
+                                                                  "mlp_out_norm",
+                                                                  "output_norm",
+                                                                  "embedding"};
   return names[static_cast<std::size_t>(kind)];
 }
 

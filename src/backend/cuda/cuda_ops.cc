@@ -100,6 +100,11 @@ void CudaOps::copy_pages(std::byte* base, std::size_t page_bytes, std::span<cons
                    static_cast<std::int32_t>(copies.size()));
 }
 
+// Models whose layers need it are refused: ModelShape::further_ops_of.
+void CudaOps::rescale(Tensor /*x*/, float /*factor*/, float /*cap*/) {
+  fail_check("expected no model that scales or bounds numbers", std::source_location::current());
+}
+
 void CudaOps::fill(Tensor out, float value) { cuda::fill(stream(), out, value); }
 
 }  // namespace slora::cuda

@@ -57,6 +57,7 @@ class CudaOps final : public Ops {
   void sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) override;
   void score(std::span<TokenResult> out, Tensor logits, StepArray<ScoreRow> rows) override;
   void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override;
+  void rescale(Tensor x, float factor, float cap) override;
   void fill(Tensor out, float value) override;
 
  private:

@@ -141,6 +141,9 @@ void DelayedOps::score(std::span<TokenResult> out, Tensor logits, StepArray<Scor
 void DelayedOps::copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) {
   add([=, this, list = std::vector(copies.begin(), copies.end())] { inner_.copy_pages(base, page_bytes, list); });
 }
+void DelayedOps::rescale(Tensor x, float factor, float cap) {
+  add([=, this] { inner_.rescale(x, factor, cap); });
+}
 void DelayedOps::fill(Tensor out, float value) {
   add([=, this] { inner_.fill(out, value); });
 }

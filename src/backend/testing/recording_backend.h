@@ -88,6 +88,10 @@ class RecordingOps final : public Ops {
     calls_.push_back({"copy_pages", static_cast<std::int64_t>(copies.size()), static_cast<std::int64_t>(page_bytes), {}, 0});
     inner_.copy_pages(base, page_bytes, copies);
   }
+  void rescale(Tensor x, float factor, float cap) override {
+    record("rescale", x);
+    inner_.rescale(x, factor, cap);
+  }
   void fill(Tensor out, float value) override {
     record("fill", out);
     inner_.fill(out, value);
