@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "backend/backends.h"
+#include "backend/expert_groups.h"
 #include "backend/host_backend.h"
+#include "kernels/cpu/add_shares.h"
 #include "kernels/cpu/attend.h"
 #include "kernels/cpu/embed.h"
 #include "kernels/cpu/linear.h"
@@ -13,6 +15,7 @@
 #include "kernels/cpu/rescale.h"
 #include "kernels/cpu/rms_norm.h"
 #include "kernels/cpu/rope.h"
+#include "kernels/cpu/route.h"
 #include "kernels/cpu/sample.h"
 #include "kernels/cpu/score.h"
 #include "kernels/cpu/shrink.h"
@@ -67,6 +70,7 @@ class CpuOps final : public Ops {
         pool_(threads),
         shrink_(kernels, pool_),
         linear_(kernels, pool_),
+        route_(pool_),
         added_rows_(kernels, pool_),
         attend_(kernels, pool_),
         sample_(kernels, pool_),
@@ -114,6 +118,20 @@ class CpuOps final : public Ops {
     adapters.find_records(records_, site, RecordUse::expand);
     visit_packed(weights_, weight,
                  [&](const auto& packed) { linear_.run_gated(out, x, packed, numbers_of(weight.bias), z, records_, activation); });
+  }
+
+  void route(const ExpertRows& out, Tensor scores, const RouteParams& params) override {
+    check(scores.cols == out.expert_count + (params.has_shared_expert ? 1 : 0), "expected a score of each expert");
+    route_.run(out, scores, params);
+  }
+
+  void mix_experts(Tensor out, Tensor x, const ExpertBatch& experts, const AdapterBatch& adapters, std::int32_t layer,
+                   Activation activation) override {
+    check(out.rows == x.rows && out.cols == x.cols, "expected out of the shape of x");
+    fill(out, 0.0f);
+    expert_groups_.run(
+        *this, x, experts, adapters, layer, activation,
+        [&](Tensor y, std::span<const std::int32_t> rows, std::span<const float> shares) { cpu::add_shares(pool_, out, y, rows, shares); });
   }
 
   void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) override {
@@ -176,11 +194,13 @@ class CpuOps final : public Ops {
   cpu::ThreadPool pool_;
   cpu::Shrink shrink_;
   cpu::Linear linear_;
+  cpu::Route route_;
   cpu::ReplacedRows added_rows_;
   cpu::Attend attend_;
   cpu::Sample sample_;
   cpu::Score score_;
   std::vector<AppliedRecord> records_;
+  ExpertGroups expert_groups_;
   InputIds inputs_;
 };
 

@@ -43,6 +43,16 @@ class Ops {
   virtual void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
                             Activation activation) = 0;
 
+  // out: which rows each expert computes, by scores [T, expert_count, and one more with a shared expert] fp32, which are overwritten. A row
+  // has the experts of the params.chosen_count largest of softmax(scores of the experts), or the first of equal ones; its shares are these,
+  // or with normalises_shares these divided by their sum. The shared expert's is 1 / (1 + exp(-its score)).
+  virtual void route(const ExpertRows& out, Tensor scores, const RouteParams& params) = 0;
+
+  // out[t, :] = sum over the experts of row t, in their order, of share * down(activation(gate) * up), where down, gate and up are what
+  // linear and linear_gated compute of x[t, :] at the expert's sites of `layer`. x [T, hidden] product, out [T, hidden] activation.
+  virtual void mix_experts(Tensor out, Tensor x, const ExpertBatch& experts, const AdapterBatch& adapters, std::int32_t layer,
+                           Activation activation) = 0;
+
   // Rotates every head of x [T, heads * table.head_stride()] activation in place by its row's position (half-split pairs, as Hugging
   // Face).
   virtual void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) = 0;

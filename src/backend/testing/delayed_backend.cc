@@ -117,6 +117,13 @@ void DelayedOps::linear_gated(Tensor out, Tensor x, const LinearWeight& weight, 
                               Activation activation) {
   add([=, this, &weight] { inner_.linear_gated(out, x, weight, z, on_device_only(adapters), site, activation); });
 }
+void DelayedOps::route(const ExpertRows& out, Tensor scores, const RouteParams& params) {
+  add([=, this] { inner_.route(out, scores, params); });
+}
+void DelayedOps::mix_experts(Tensor out, Tensor x, const ExpertBatch& experts, const AdapterBatch& adapters, std::int32_t layer,
+                             Activation activation) {
+  add([=, this] { inner_.mix_experts(out, x, experts, on_device_only(adapters), layer, activation); });
+}
 void DelayedOps::rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) {
   add([=, this] { inner_.rope(x, on_device_only(positions), table); });
 }

@@ -56,6 +56,15 @@ class RecordingOps final : public Ops {
     record("linear_gated", out, site, adapters.segments.size());
     inner_.linear_gated(out, x, weight, z, adapters, site, activation);
   }
+  void route(const ExpertRows& out, Tensor scores, const RouteParams& params) override {
+    record("route", scores, {0, SiteKind::router});
+    inner_.route(out, scores, params);
+  }
+  void mix_experts(Tensor out, Tensor x, const ExpertBatch& experts, const AdapterBatch& adapters, std::int32_t layer,
+                   Activation activation) override {
+    record("mix_experts", out, {layer, SiteKind::down}, adapters.segments.size());
+    inner_.mix_experts(out, x, experts, adapters, layer, activation);
+  }
   void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) override {
     record("rope", x);
     inner_.rope(x, positions, table);
