@@ -14,6 +14,8 @@ namespace slora {
 namespace {
 
 constexpr std::size_t kConfigBytesMax = std::size_t{4} << 20;
+constexpr std::int32_t kMlpWidthMax = 1 << 24;
+constexpr std::int32_t kExpertsMax = 1 << 12;
 constexpr std::string_view kWindowPeriodKey = "sliding_window_pattern";
 
 Result<Family> family_of(const Json& config) {
@@ -68,7 +70,7 @@ Status take_sizes(ModelConfig& model, const Json& config) {
   const auto unless_zero = [](std::int32_t size) { return size > 0 ? std::optional<std::int64_t>(size) : std::nullopt; };
   take(model.vocab_size, "vocab_size", 1 << 24, unless_zero(family.vocab_size));
   take(model.hidden_size, "hidden_size", 1 << 20);
-  take(model.intermediate_size, "intermediate_size", 1 << 24);
+  take(model.intermediate_size, "intermediate_size", kMlpWidthMax);
   take(model.layer_count, "num_hidden_layers", 1 << 12);
   take(model.head_count, "num_attention_heads", 1 << 13, unless_zero(family.head_count));
   const bool as_many = family.has_as_many_kv_heads || config.contains("num_key_value_heads");
@@ -159,6 +161,56 @@ Status take_biases(ModelConfig& model, const Json& config) {
   return {};
 }
 
+// Which layers have experts.
+Status take_mixture_layers(ModelConfig& model, const Json& config) {
+  Result<std::int32_t> step = size_at(config, "decoder_sparse_step", INT32_MAX, 1);
+  if (!step) return forward_error(step);
+  model.mixture.layers.resize(static_cast<std::size_t>(model.layer_count));
+  for (std::size_t layer = 0; layer < model.mixture.layers.size(); ++layer) {
+    model.mixture.layers[layer] = (layer + 1) % static_cast<std::size_t>(*step) == 0;
+  }
+  const Json* const dense = find_member(config, "mlp_only_layers");
+  if (dense == nullptr) return {};
+  const auto is_layer = [&](const Json& value) { return value.is_number_integer() && value >= 0 && value < model.layer_count; };
+  if (!dense->is_array() || !std::all_of(dense->begin(), dense->end(), is_layer)) {
+    return error("E_MODEL_CONFIG", "\"mlp_only_layers\": expected indices of the {} layers, found {}", model.layer_count, shown(*dense));
+  }
+  for (const Json& layer : *dense) model.mixture.layers[layer.get<std::size_t>()] = false;
+  return {};
+}
+
+Status take_mixture(ModelConfig& model, const Json& config) {
+  const MixtureKeys& keys = traits_of(model.family).mixture;
+  if (keys.count.empty()) return {};
+  MixtureConfig& mixture = model.mixture;
+  const bool has_new_key = !keys.count_since.empty() && !config.contains(keys.count) && config.contains(keys.count_since);
+  const std::string_view count_key = has_new_key ? keys.count_since : keys.count;
+  Status taken;
+  const auto take = [&](std::int32_t& out, std::string_view key, std::int32_t most, std::int32_t fallback) {
+    if (!taken) return;
+    Result<std::int32_t> size = size_at(config, key, most, fallback);
+    if (size) {
+      out = *size;
+    } else {
+      taken = forward_error(size);
+    }
+  };
+  take(mixture.expert_count, count_key, kExpertsMax, keys.count_if_absent);
+  take(mixture.experts_per_token, "num_experts_per_tok", kExpertsMax, keys.per_token_if_absent);
+  mixture.expert_width = model.intermediate_size;
+  if (keys.width_if_absent > 0) take(mixture.expert_width, "moe_intermediate_size", kMlpWidthMax, keys.width_if_absent);
+  if (keys.shared_if_absent > 0) take(mixture.shared_width, "shared_expert_intermediate_size", kMlpWidthMax, keys.shared_if_absent);
+  if (!taken) return taken;
+  if (mixture.experts_per_token > mixture.expert_count) {
+    return error("E_MODEL_CONFIG", "\"num_experts_per_tok\": expected at most {} ({}), found {}", count_key, mixture.expert_count,
+                 mixture.experts_per_token);
+  }
+  Result<std::optional<bool>> normalises = optional_bool_at(config, "norm_topk_prob");
+  if (!normalises) return forward_error(normalises);
+  mixture.normalises_shares = keys.normalises_shares || normalises->value_or(false);
+  return take_mixture_layers(model, config);
+}
+
 // "no_rope_layers": 0 stands for a layer without RoPE.
 Status take_layers_without_rope(ModelConfig& model, const Json& config) {
   const std::int32_t usual_period = traits_of(model.family).no_rope_period;
@@ -217,7 +269,8 @@ Status take_windows(ModelConfig& model, const Json& config) {
   model.window.resize(static_cast<std::size_t>(model.layer_count));
   for (std::int32_t layer = 0; layer < model.layer_count; ++layer) {
     const bool is_last_of_period = *period > 0 && (layer + 1) % *period == 0;
-    const bool is_excepted = is_last_of_period || (layers == WindowLayers::without_rope && model.has_rope(layer));
+    const bool is_other = layers == WindowLayers::every_other_below_max && (layer % 2 == 1 || layer >= first->value_or(28));
+    const bool is_excepted = is_other || is_last_of_period || (layers == WindowLayers::without_rope && model.has_rope(layer));
     model.window[static_cast<std::size_t>(layer)] = layer >= first_with_window && !is_excepted ? *window : 0;
   }
 
@@ -311,7 +364,8 @@ Result<ModelConfig> parse_model_config(const Json& config) {
   if (Status known = check_architecture(*text, *family); !known) return forward_error(known);
   if (Status served = check_model_config_keys(model.warnings, *text, traits); !served) return forward_error(served);
   take_dtype(model, *text);
-  for (const auto take : {take_sizes, take_arithmetic, take_numbers, take_biases, take_layers_without_rope, take_windows, take_rope}) {
+  for (const auto take :
+       {take_sizes, take_arithmetic, take_numbers, take_biases, take_mixture, take_layers_without_rope, take_windows, take_rope}) {
     if (Status taken = take(model, *text); !taken) return forward_error(taken);
   }
   return model;

@@ -53,6 +53,17 @@ constexpr ModelFamily kGemma2 = {.model_type = "gemma2",
 
 constexpr std::string_view kSmolLm3Keys[] = {"no_rope_layers", "no_rope_layer_interval"};
 
+constexpr std::string_view kMixtralKeys[] = {"num_local_experts", "num_experts_per_tok"};
+constexpr std::string_view kQwenMoeKeys[] = {"num_experts",
+                                             "num_local_experts",
+                                             "num_experts_per_tok",
+                                             "moe_intermediate_size",
+                                             "shared_expert_intermediate_size",
+                                             "decoder_sparse_step",
+                                             "mlp_only_layers",
+                                             "norm_topk_prob",
+                                             "qkv_bias"};
+
 constexpr std::string_view kPhi3Keys[] = {"full_attn_mod",
                                           "interpolate_factor"};  // of the repositories' own code, which does nothing with them
 
@@ -100,7 +111,7 @@ constexpr ModelFamily with_images(ModelFamily text, std::string_view model_type,
 }
 
 // In the order of Family.
-constexpr std::array<ModelFamily, 12> kFamilies = {{
+constexpr std::array<ModelFamily, 15> kFamilies = {{
     {.model_type = "llama",
      .architecture = "LlamaForCausalLM",
      .tensors = &kLlamaTensors,
@@ -169,6 +180,52 @@ constexpr std::array<ModelFamily, 12> kFamilies = {{
      .norm_eps = 1e-5,
      .rope = {.has_longrope = true},
      .keys = kPhi3Keys},
+    {.model_type = "mixtral",
+     .architecture = "MixtralForCausalLM",
+     .tensors = &kMixtralTensors,
+     .max_position_embeddings = 131072,
+     .kv_head_count = 8,
+     .window_layers = WindowLayers::all,
+     .window_size = 0,
+     .norm_eps = 1e-5,
+     .rope = {1e6},
+     .keys = kMixtralKeys,
+     .mixture = {.count = "num_local_experts", .count_if_absent = 8, .per_token_if_absent = 2, .normalises_shares = true},
+     .needs_further_ops = true},
+    {.model_type = "qwen2_moe",
+     .architecture = "Qwen2MoeForCausalLM",
+     .tensors = &kQwen2MoeTensors,
+     .max_position_embeddings = 32768,
+     .head_count = 16,
+     .kv_head_count = 16,
+     .attention_bias = AttentionBias::qkv,
+     .window_layers = WindowLayers::every_other_below_max,
+     .has_window_switch = true,
+     .keys = kQwenMoeKeys,
+     .mixture = {.count = "num_experts",
+                 .count_since = "num_local_experts",
+                 .count_if_absent = 60,
+                 .per_token_if_absent = 4,
+                 .width_if_absent = 1408,
+                 .shared_if_absent = 5632},
+     .needs_further_ops = true},
+    {.model_type = "qwen3_moe",
+     .architecture = "Qwen3MoeForCausalLM",
+     .tensors = &kQwen3MoeTensors,
+     .max_position_embeddings = 32768,
+     .head_count = 32,
+     .kv_head_count = 4,
+     .attention_bias = AttentionBias::by_key,
+     .has_qk_norm = true,
+     .window_layers = WindowLayers::all,
+     .has_window_switch = true,
+     .keys = kQwenMoeKeys,
+     .mixture = {.count = "num_experts",
+                 .count_since = "num_local_experts",
+                 .count_if_absent = 128,
+                 .per_token_if_absent = 8,
+                 .width_if_absent = 768},
+     .needs_further_ops = true},
 }};
 
 }  // namespace

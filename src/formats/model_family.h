@@ -11,7 +11,23 @@ namespace slora {
 
 struct ModelConfig;
 
-enum class Family : std::uint8_t { llama, mistral, qwen2, qwen3, gemma2, gemma3_text, gemma3, granite, smollm3, olmo2, olmo3, phi3 };
+enum class Family : std::uint8_t {
+  llama,
+  mistral,
+  qwen2,
+  qwen3,
+  gemma2,
+  gemma3_text,
+  gemma3,
+  granite,
+  smollm3,
+  olmo2,
+  olmo3,
+  phi3,
+  mixtral,
+  qwen2_moe,
+  qwen3_moe
+};
 
 // Which products of attention have biases.
 enum class AttentionBias : std::uint8_t {
@@ -26,6 +42,7 @@ enum class WindowLayers : std::uint8_t {
   all,
   from_max_window_layers,  // from the layer on that this key tells, unless "layer_types" says otherwise
   all_but_every_nth,       // of each period the last has none, unless "layer_types" says otherwise
+  every_other_below_max,   // every second, from the first on, below "max_window_layers", unless "layer_types" says otherwise
   without_rope,            // the layers that have no RoPE, unless "layer_types" says otherwise
 };
 
@@ -43,6 +60,16 @@ struct RopeDefaults {
   double window_theta = 0.0;  // of layers with a window; 0: all layers have RoPE alike
   std::string_view window_theta_key = {};
   bool has_longrope = false;  // and heads may rotate in part
+};
+
+// The keys of a mixture of experts, and the defaults of those that are absent.
+struct MixtureKeys {
+  std::string_view count = {};        // empty: the family has no experts
+  std::string_view count_since = {};  // as transformers 5 calls it
+  std::int32_t count_if_absent = 0, per_token_if_absent = 0;
+  std::int32_t width_if_absent = 0;   // of "moe_intermediate_size"; 0: "intermediate_size" is what an expert has
+  std::int32_t shared_if_absent = 0;  // of "shared_expert_intermediate_size"; 0: no expert is shared
+  bool normalises_shares = false;     // whatever the config says; else where "norm_topk_prob" is true
 };
 
 // A model family as data: what its configuration class in transformers reads, and the defaults of keys that are absent.
@@ -74,7 +101,8 @@ struct ModelFamily {
   std::span<const NumberKey> numbers = {};
   std::span<const std::string_view> keys = {};  // further ones that are read, or that text does not need
   std::string_view text_type = {};              // the model_type of "text_config", where the keys are
-  bool needs_further_ops = false;               // beyond those of Llama: not every backend has them
+  MixtureKeys mixture = {};
+  bool needs_further_ops = false;  // beyond those of Llama: not every backend has them
 };
 
 [[nodiscard]] const ModelFamily& traits_of(Family family);

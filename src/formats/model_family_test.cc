@@ -186,8 +186,9 @@ TEST(ModelFamily, RefusesShardsOfModulesThatCannotBeCut) {
   }
 }
 
-TEST(ModelFamily, RefusesMixturesOfExpertsByName) {
-  EXPECT_THAT(refusal(kGranite, "model_type", "\"qwen3_moe\""), HasSubstr("gemma3, granite, smollm3, olmo2, olmo3 or phi3, found"));
+TEST(ModelFamily, RefusesOtherFamiliesByName) {
+  EXPECT_THAT(refusal(kGranite, "model_type", "\"deepseek_v3\""),
+              HasSubstr("granite, smollm3, olmo2, olmo3, phi3, mixtral, qwen2_moe or qwen3_moe, found"));
 }
 
 TEST(ModelFamily, TakesOtherBeginningsOfATextModelsNames) {

@@ -1,6 +1,7 @@
 #include "formats/module_table.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "base/check.h"
@@ -78,8 +79,10 @@ const OtherModule* ModuleTable::find_other(std::string_view path) const {
 }
 
 const ModuleEntry* ModuleTable::find(std::string_view path) const {
-  const auto at = std::ranges::find(modules, traits_of(family).tensors->canonical(path), &ModuleEntry::path);
-  return at != modules.end() ? &*at : nullptr;
+  const std::string canonical = traits_of(family).tensors->canonical(path);
+  const auto at =
+      std::ranges::lower_bound(by_path, canonical, {}, [&](std::uint32_t index) -> const std::string& { return modules[index].path; });
+  return at != by_path.end() && modules[*at].path == canonical ? &modules[*at] : nullptr;
 }
 
 ModuleTable make_module_table(const ModelConfig& config, std::span<const ShardShape> shards) {
@@ -91,6 +94,7 @@ ModuleTable make_module_table(const ModelConfig& config, std::span<const ShardSh
   table.family = config.family;
   table.head_count = config.head_count;
   table.kv_head_count = config.kv_head_count;
+  table.expert_count = config.mixture.expert_count;
   table.ties_embeddings = config.tie_embeddings;
   table.rope = config.rope;
   table.has_window_rope = config.window_rope.has_value();
@@ -102,6 +106,9 @@ ModuleTable make_module_table(const ModelConfig& config, std::span<const ShardSh
   std::erase_if(products, [](std::span<const TensorEntry> product) { return product.front().role != TensorRole::product; });
   std::ranges::stable_partition(products, [&](const auto& product) { return !is_head(product); });
   for (const std::span<const TensorEntry> product : products) add_product(table, product, shards);
+  table.by_path.resize(table.modules.size());
+  std::iota(table.by_path.begin(), table.by_path.end(), 0);
+  std::ranges::sort(table.by_path, {}, [&](std::uint32_t index) -> const std::string& { return table.modules[index].path; });
   add_others(table, tensors);
   return table;
 }

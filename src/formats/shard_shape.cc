@@ -55,6 +55,12 @@ std::string_view config_keys_of(Extent extent) {
       return "intermediate_size";
     case Extent::vocabulary:
       return "vocab_size";
+    case Extent::experts:
+      return "the number of experts";
+    case Extent::expert_mlp:
+      return "the width of an expert";
+    case Extent::shared_mlp:
+      return "shared_expert_intermediate_size";
     case Extent::heads_and_kv:
       return "(num_attention_heads + 2 x num_key_value_heads) x head_dim";
     case Extent::gate_and_up:
@@ -81,6 +87,12 @@ std::int64_t size_of(const ModelConfig& config, Extent extent) {
       return config.q_width() + 2 * config.kv_width();
     case Extent::gate_and_up:
       return std::int64_t{2} * config.intermediate_size;
+    case Extent::experts:
+      return config.mixture.expert_count;
+    case Extent::expert_mlp:
+      return config.mixture.expert_width;
+    case Extent::shared_mlp:
+      return config.mixture.shared_width;
     case Extent::vocabulary:
       break;
   }
@@ -100,6 +112,9 @@ Slice ShardShape::slice_of(Extent extent, std::int64_t size) const {
     case Extent::one:
     case Extent::hidden:
     case Extent::head_dim:
+    case Extent::experts:
+    case Extent::expert_mlp:
+    case Extent::shared_mlp:
     case Extent::heads_and_kv:
     case Extent::gate_and_up:
       break;

@@ -58,7 +58,17 @@ Shrunk shrink(const LayerContext& context, const AdapterBatch& adapters, Site si
 void project_gated(const LayerContext& context, const AdapterBatch& adapters, Site site, const Activations& act,
                    const LinearWeight& weight) {
   const Shrunk shrunk = shrink(context, adapters, site, act.z, act.h);
-  context.ops.linear_gated(act.ff, act.h, weight, shrunk.z, shrunk.adapters, site, context.config.activation);
+  context.ops.linear_gated(act.ff.cols_from(0, weight.out / 2), act.h, weight, shrunk.z, shrunk.adapters, site, context.config.activation);
+}
+
+// act.x = what the experts of each row of act.h give
+void mix_experts(const LayerContext& context, const LayerWeights& weights, std::int32_t layer, const Activations& act) {
+  const AdapterBatch& adapters = context.batch.adapters;
+  const MixtureConfig& mixture = context.config.mixture;
+  project(context, adapters, {layer, SiteKind::router}, act.z, act.router, act.h, weights.router);
+  context.ops.route(act.expert_rows, act.router, {mixture.experts_per_token, mixture.normalises_shares, mixture.shared_width > 0});
+  const ExpertBatch experts{act.expert_rows, weights.mlps, act.expert_in, act.ff, act.expert_out, act.z};
+  context.ops.mix_experts(act.x, act.h, experts, adapters, layer, context.config.activation);
 }
 
 }  // namespace
@@ -101,8 +111,13 @@ void forward_layer(const LayerContext& context, const LayerWeights& weights, std
   if (config.branch_scale != 1.0) ops.rescale(act.x, static_cast<float>(config.branch_scale), 0.0f);
 
   ops.add_rms_norm(act.h, act.residual, act.x, weights.ffn_norm.view(), eps, batch.adapters, {layer, SiteKind::mlp_norm});
-  project_gated(context, batch.adapters, Site{layer, SiteKind::gate_up}, act, weights.gate_up);
-  project_at(act.x, act.ff, weights.down, SiteKind::down);
+  if (weights.router.out == 0) {
+    project_gated(context, batch.adapters, Site{layer, SiteKind::gate_up}, act, weights.mlps.front().gate_up);
+    const LinearWeight& down = weights.mlps.front().down;
+    project_at(act.x, act.ff.cols_from(0, down.in), down, SiteKind::down);
+  } else {
+    mix_experts(context, weights, layer, act);
+  }
   context.communicator.all_reduce(act.x);
   if (!weights.ffn_out_norm.empty())
     ops.rms_norm(act.x, act.x, weights.ffn_out_norm.view(), eps, batch.adapters, {layer, SiteKind::mlp_out_norm});

@@ -113,6 +113,17 @@ void place_product(LinearWeight& weight, std::span<const TensorEntry> modules, c
 
 }  // namespace
 
+ModelWeights make_model_weights(const ModelConfig& config, const ShardShape& shape) {
+  ModelWeights weights;
+  weights.shape = shape;
+  weights.layers.resize(static_cast<std::size_t>(config.layer_count));
+  for (std::int32_t layer = 0; layer < config.layer_count; ++layer) {
+    const std::int32_t experts = config.has_mixture(layer) ? config.mixture.expert_count : 0;
+    weights.layers[static_cast<std::size_t>(layer)].mlps.resize(1 + static_cast<std::size_t>(experts));
+  }
+  return weights;
+}
+
 LinearWeight& product_of(ModelWeights& weights, const TensorEntry& entry) {
   check(entry.is_matrix(), "expected a matrix of the table");
   if (entry.role == TensorRole::embedding) return weights.embedding;
@@ -123,10 +134,12 @@ LinearWeight& product_of(ModelWeights& weights, const TensorEntry& entry) {
       return layer.qkv;
     case SiteKind::o:
       return layer.o;
+    case SiteKind::router:
+      return layer.router;
     case SiteKind::gate_up:
-      return layer.gate_up;
+      return layer.mlps[static_cast<std::size_t>(entry.site.expert)].gate_up;
     default:
-      return layer.down;
+      return layer.mlps[static_cast<std::size_t>(entry.site.expert)].down;
   }
 }
 
@@ -181,9 +194,7 @@ Result<ModelWeights> load_weights(const ModelFiles& files, const ModelConfig& co
   const ModelTensors tensors = make_model_tensors(config);
   WeightReader reader(files, backend);
   StagedVectors biases, gains;
-  ModelWeights weights;
-  weights.shape = shape;
-  weights.layers.resize(static_cast<std::size_t>(config.layer_count));
+  ModelWeights weights = make_model_weights(config, shape);
   for (const std::span<const TensorEntry> modules : tensors.products()) {
     place_product(product_of(weights, modules.front()), modules, shape, backend, reader, biases);
   }
