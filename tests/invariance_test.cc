@@ -87,6 +87,9 @@ std::vector<InvarianceCase> cases() {
     out.push_back({backend, "mistral_sliding", "all_linear_r16_bf16"});
     out.push_back({backend, "qwen2_bias", "bias_all"});
     out.push_back({backend, "qwen3_norms", "patterns_rslora"});
+    out.push_back({backend, "mixtral", ""});
+    out.push_back({backend, "qwen2_moe", "all_linear_r5"});
+    out.push_back({backend, "qwen3_moe", "experts_r6"});
   }
   return out;
 }

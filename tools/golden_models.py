@@ -9,6 +9,7 @@ import copy
 import json
 import shutil
 import tempfile
+import types
 from pathlib import Path
 
 import torch
@@ -57,7 +58,7 @@ def randomise(model, seed):
                 tensor.copy_(values * embedding_scale)
             else:
                 branch_end = ".o_proj" in name or ".down_proj" in name  # softer, as in trained networks: less rounding is passed on
-                tensor.copy_(values * (0.5 if branch_end else 1.0) / tensor.shape[1] ** 0.5)
+                tensor.copy_(values * (0.5 if branch_end else 1.0) / tensor.shape[-1] ** 0.5)
 
 
 def rope4(spec, parameters):
@@ -103,9 +104,16 @@ def with_stored_scale(model, folder):
     return model
 
 
+def with_plain_experts(model):
+    """Experts one after the other: their grouped products have no fp64."""
+    if any(type(module).__name__.endswith("Experts") for module in model.modules()):
+        model.set_experts_implementation("eager")
+    return model
+
+
 def load(folder):
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
-    return with_stored_scale(model, folder).eval()
+    return with_plain_experts(with_stored_scale(model, folder)).eval()
 
 
 def load_changed(folder, change):
@@ -113,7 +121,7 @@ def load_changed(folder, change):
     config = transformers.AutoConfig.from_pretrained(folder)
     change(config)
     model = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32, attn_implementation="eager")
-    return with_stored_scale(model, folder).eval()
+    return with_plain_experts(with_stored_scale(model, folder)).eval()
 
 
 def logits(model, ids):
@@ -157,14 +165,31 @@ def hidden_states(model, ids):
     return [state.reshape(len(ids), -1).clone() for state in states]
 
 
+def bf16(tensor):
+    return tensor.bfloat16().float()
+
+
+def bf16_experts(self, hidden, chosen, shares):
+    """What transformers computes of a mixture of experts, with what a bf16 backend rounds."""
+    out = torch.zeros_like(hidden)
+    for expert in chosen.unique().tolist():
+        rows, places = torch.where(chosen == expert)
+        gate, up = torch.nn.functional.linear(bf16(hidden[rows]), bf16(self.gate_up_proj[expert])).chunk(2, dim=-1)
+        given = torch.nn.functional.linear(bf16(self.act_fn(gate) * up), bf16(self.down_proj[expert]))
+        out.index_add_(0, rows, given * shares[rows, places, None])
+    return out
+
+
 def bf16_products(model):
     """Makes the model round what a bf16 backend rounds: weights, inputs of products, keys and values."""
     for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Linear):
-            module.weight.data = module.weight.data.bfloat16().float()
-            module.register_forward_pre_hook(lambda _module, inputs: (inputs[0].bfloat16().float(),))
+        if type(module).__name__.endswith("Experts"):
+            module.forward = types.MethodType(bf16_experts, module)
+        if isinstance(module, torch.nn.Linear) or type(module).__name__.endswith("TopKRouter"):
+            module.weight.data = bf16(module.weight.data)
+            module.register_forward_pre_hook(lambda _module, inputs: (bf16(inputs[0]),))
         if name.endswith((".k_proj", ".v_proj")):
-            module.register_forward_hook(lambda _module, _inputs, out: out.bfloat16().float())
+            module.register_forward_hook(lambda _module, _inputs, out: bf16(out))
     return model
 
 
@@ -210,6 +235,8 @@ def make_base(spec, folder):
     torch.manual_seed(spec.seed)
     model = AutoModelForCausalLM.from_config(spec.config).float()
     randomise(model, spec.seed)
+    if spec.prepare:
+        spec.prepare(model, spec.seed)
     shard = {"max_shard_size": spec.shard_bytes} if spec.shard_bytes else {}
     model.to(spec.dtype).save_pretrained(folder, **shard)
     config5 = json.loads((folder / "config.json").read_text())

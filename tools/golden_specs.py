@@ -23,6 +23,7 @@ class Model:
     shard_bytes: int | None = None
     features: tuple = ()  # config changes that must change the logits
     adapters: tuple = ()
+    prepare: object = None  # changes the random model before it is written
 
 
 def llama(**keys):
