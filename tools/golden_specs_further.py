@@ -224,7 +224,7 @@ FURTHER_MODELS = (
         "phi3_longrope",
         30,
         Phi3Config(
-            **sizes(97, 96, 64, 6, 2),
+            **sizes(97, 48, 64, 3, 1),
             num_hidden_layers=2,
             max_position_embeddings=256,
             original_max_position_embeddings=64,

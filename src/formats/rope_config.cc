@@ -72,7 +72,9 @@ Status check_key(std::vector<std::string>& warnings, const std::string& key, con
   const auto is_in = [&](const auto& keys) { return std::find(keys.begin(), keys.end(), key) != keys.end(); };
   if (value.is_null() || is_in(kCommonKeys) || is_in(kHarmlessKeys)) return {};
   const bool is_one_factor = value.is_number() && value.get<double>() == 1.0 && key.find("factor") != std::string::npos;
-  if (const auto* known = std::ranges::find(kKindKeys, key, &KindKey::name); known != std::ranges::end(kKindKeys)) {
+  const bool is_of_another_rotation = kind != RopeKind::longrope && (key == "short_factor" || key == "long_factor");
+  const auto* const known = std::ranges::find(kKindKeys, key, &KindKey::name);
+  if (known != std::ranges::end(kKindKeys) && !is_of_another_rotation) {
     if (!known->read_by[static_cast<std::size_t>(kind)] && !is_one_factor) {
       warnings.push_back(
           fmt::format("config.json: RoPE {} is left out, as in transformers: type {} does not use it", quote(key), name_of(kind)));

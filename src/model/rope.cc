@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <numbers>
+#include <span>
 
 #include "base/check.h"
 
@@ -12,12 +13,13 @@ namespace {
 
 constexpr std::int64_t kStagedRows = 256;  // computed and copied at once
 
-// theta^(2i / head_dim), rounded where the reference implementation rounds.
-std::vector<float> default_inverse(double theta, std::int32_t head_dim) {
+// 1 / theta^(2i / head_dim), the power times a factor of its own where there are some; rounded where the reference implementation rounds.
+std::vector<float> default_inverse(double theta, std::int32_t head_dim, std::span<const double> factors) {
   std::vector<float> inverse(static_cast<std::size_t>(head_dim / 2));
   for (std::size_t i = 0; i < inverse.size(); ++i) {
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim);
-    inverse[i] = 1.0f / static_cast<float>(std::pow(theta, static_cast<double>(exponent)));
+    const float factor = factors.empty() ? 1.0f : static_cast<float>(factors[i]);
+    inverse[i] = 1.0f / (factor * static_cast<float>(std::pow(theta, static_cast<double>(exponent))));
   }
   return inverse;
 }
@@ -77,7 +79,7 @@ double longrope_attention_factor(const RopeConfig& config) {
 
 RopeFrequencies make_rope_frequencies(const RopeConfig& config, std::int32_t head_dim) {
   const std::int32_t rotary_dim = config.rotary_dim(head_dim);
-  RopeFrequencies out{default_inverse(config.theta, rotary_dim), 1.0f};
+  RopeFrequencies out{default_inverse(config.theta, rotary_dim, config.short_factors), 1.0f};
   switch (config.kind) {
     case RopeKind::default_:
     case RopeKind::dynamic:
@@ -93,8 +95,6 @@ RopeFrequencies make_rope_frequencies(const RopeConfig& config, std::int32_t hea
       out.attention_factor = static_cast<float>(yarn_attention_factor(config));
       break;
     case RopeKind::longrope:
-      for (std::size_t i = 0; i < out.inverse.size(); ++i)
-        out.inverse[i] = 1.0f / (static_cast<float>(config.short_factors[i]) * (1.0f / out.inverse[i]));
       out.attention_factor = static_cast<float>(longrope_attention_factor(config));
       break;
   }

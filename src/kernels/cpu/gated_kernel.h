@@ -13,13 +13,13 @@ class GatedKernel {
 
   // x / 2 * (1 + tanh(u)) = x / (1 + exp(-2u))
   static void gelu_tanh(Bfloat16* out, const float* gate, const float* up, std::int64_t count) {
-    constexpr float kFactor = -2 * 0.7978845608028654f * kLog2E;  // sqrt(2 / pi)
-    constexpr auto exponent = [](auto x) { return x * kFactor * (1.0f + 0.044715f * (x * x)); };
+    constexpr auto exponent = [](auto x) { return x * kGeluExponent * (1.0f + 0.044715f * (x * x)); };
     run(out, gate, up, count, exponent);
   }
 
  private:
   using Part = typename Isa::TileFloats;
+  static constexpr float kGeluExponent = -2 * 0.7978845608028654f * kLog2E;  // sqrt(2 / pi)
 
   template <class Exponent>
   [[gnu::always_inline]] static void run(Bfloat16* out, const float* gate, const float* up, std::int64_t count, Exponent exponent) {
