@@ -42,7 +42,10 @@ TEST_P(GgufModels, SayWhatTheyKeepTheirTensorsIn) {
 const auto kCases =
     ::testing::Values(GgufCase{"llama_q4_0", "5 in F32, 16 in Q4_0"}, GgufCase{"llama_q8_0", "5 in F32, 16 in Q8_0"},
                       GgufCase{"llama_q4_k", "3 in F32, 5 in Q4_K, 3 in Q6_K"}, GgufCase{"qwen2_f16", "15 in F16, 11 in F32"},
-                      GgufCase{"qwen3_q5_1", "1 in BF16, 9 in F32, 15 in Q5_1"});
+                      GgufCase{"qwen3_q5_1", "1 in BF16, 9 in F32, 15 in Q5_1"}, GgufCase{"gemma2_q8_0", "9 in F32, 15 in Q8_0"},
+                      GgufCase{"gemma3_f16", "43 in F16, 37 in F32"}, GgufCase{"granite_q8_0", "5 in F32, 15 in Q8_0"},
+                      GgufCase{"smollm3_f16", "30 in F16, 9 in F32"}, GgufCase{"olmo2_f16", "16 in F16, 9 in F32"},
+                      GgufCase{"phi3_q8_0", "5 in F32, 10 in Q8_0"});
 INSTANTIATE_TEST_SUITE_P(All, GgufModels,
                          ::testing::Combine(kCases, ::testing::Values(BackendCase{"reference", true, 1e-4}, BackendCase{"cpu", false})),
                          [](const auto& test) {

@@ -49,6 +49,34 @@ TEST_P(GoldenAdapters, GiveTheLogitsOfPeft) {
   EXPECT_GT(compared, 0);
 }
 
+// Prompts of the base and of each adapter in one forward pass: each as the oracle has it, and with the bits that it has alone.
+TEST_P(GoldenAdapters, AndTheBaseInOneBatchEqualEachAlone) {
+  struct Row {
+    std::string name;
+    std::vector<TokenId> tokens;
+    const AdapterView* adapter;
+  };
+  GoldenModel model(model_name_, {.backend = backend_.backend});
+  std::vector<Row> all;
+  for (const std::string& name : expected_.names_with("logits.")) {
+    const std::string what = name.substr(7), prompt = what.substr(what.rfind('.') + 1);
+    const bool is_of_base = prompt == what;
+    if (!expected_.has("ids." + prompt)) continue;
+    all.push_back({name, expected_.tokens("ids." + prompt), is_of_base ? nullptr : model.adapter(what.substr(0, what.rfind('.')))});
+  }
+  ASSERT_GT(all.size(), 1u);
+  std::vector<Piece> pieces;
+  for (const Row& row : all) pieces.push_back({static_cast<int>(pieces.size()), row.tokens, row.adapter});
+  const std::vector<std::vector<float>> rows = model.run(pieces);
+  auto begin = rows.begin();
+  for (const Row& row : all) {
+    const std::vector<std::vector<float>> own(begin, begin + std::ssize(row.tokens));
+    begin += std::ssize(row.tokens);
+    expect_close(own, expected_.floats(row.name), backend_, row.name);
+    EXPECT_EQ(own, model.run_alone(row.tokens, row.adapter)) << row.name << ": other bits than alone";
+  }
+}
+
 // The tokens that follow greedily, where the oracle's margin is larger than what rounding may do.
 TEST_P(GoldenLogits, LeadToTheSameGreedyTokens) {
   GoldenModel model(model_name_, {.backend = backend_.backend});

@@ -160,6 +160,8 @@ def reload(folder, spec, base):
     arrived = dict(model.named_parameters())
     for name, tensor in load_file(folder / "adapter_model.safetensors").items():
         inside = name.replace(".lora_A.", ".lora_A.default.").replace(".lora_B.", ".lora_B.default.")
+        if inside not in arrived:
+            inside = inside.removesuffix(".weight") + ".modules_to_save.default.weight"
         assert torch.equal(arrived[inside], tensor.float()), (spec.name, name)
     return model
 

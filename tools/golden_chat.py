@@ -238,12 +238,129 @@ CHATML_BLOCKS = """{% for message in messages %}
 <|im_start|>assistant
 {% endif %}"""
 
+GEMMA = (
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('There is no role of the system') }}{% endif %}"
+    "{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+    "{% if (message['role'] == 'assistant') %}{% set role = 'model' %}{% else %}{% set role = message['role'] %}{% endif %}"
+    "{{ '<start_of_turn>' + role + '\\n' + message['content'] | trim + '<end_of_turn>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}"
+)
+
+GEMMA3 = """{{ bos_token }}
+{%- if messages[0]['role'] == 'system' -%}
+    {%- if messages[0]['content'] is string -%}
+        {%- set first_prefix = messages[0]['content'] + '
+
+' -%}
+    {%- else -%}
+        {%- set first_prefix = messages[0]['content'][0]['text'] + '
+
+' -%}
+    {%- endif -%}
+    {%- set turns = messages[1:] -%}
+{%- else -%}
+    {%- set first_prefix = "" -%}
+    {%- set turns = messages -%}
+{%- endif -%}
+{%- for message in turns -%}
+    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}
+        {{ raise_exception("Roles must alternate user/assistant/user/assistant/...") }}
+    {%- endif -%}
+    {%- if (message['role'] == 'assistant') -%}
+        {%- set role = "model" -%}
+    {%- else -%}
+        {%- set role = message['role'] -%}
+    {%- endif -%}
+    {{ '<start_of_turn>' + role + '
+' + (first_prefix if loop.first else "") }}
+    {%- if message['content'] is string -%}
+        {{ message['content'] | trim }}
+    {%- elif message['content'] is iterable -%}
+        {%- for item in message['content'] -%}
+            {%- if item['type'] == 'image' -%}
+                {{ '<start_of_image>' }}
+            {%- elif item['type'] == 'text' -%}
+                {{ item['text'] | trim }}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- else -%}
+        {{ raise_exception("Expected a text or a list of parts") }}
+    {%- endif -%}
+    {{ '<end_of_turn>
+' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+    {{'<start_of_turn>model
+'}}
+{%- endif -%}
+"""
+
+PHI3 = (
+    "{% for message in messages %}{% if message['role'] == 'system' and message['content'] %}"
+    "{{'<|system|>\\n' + message['content'] + '<|end|>\\n'}}"
+    "{% elif message['role'] == 'user' %}{{'<|user|>\\n' + message['content'] + '<|end|>\\n'}}"
+    "{% elif message['role'] == 'assistant' %}{{'<|assistant|>\\n' + message['content'] + '<|end|>\\n'}}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% else %}{{ eos_token }}{% endif %}"
+)
+
+PHI4_MINI = (
+    "{% for message in messages %}{% if message['role'] == 'system' and 'tools' in message and message['tools'] is not none %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|tool|>' + message['tools'] + '<|/tool|>' + '<|end|>' }}"
+    "{% else %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% endif %}"
+)
+
+GRANITE = """{%- if messages[0]['role'] == 'system' %}
+    {%- set system_message = messages[0]['content'] %}
+    {%- set loop_messages = messages[1:] %}
+{%- else %}
+    {%- set system_message = "You are a model of ours." %}
+    {%- if tools and documents %}
+        {%- set system_message = system_message + " Use the tools and the documents." %}
+    {%- elif tools %}
+        {%- set system_message = system_message + " Use the tools." %}
+    {%- endif %}
+    {%- set loop_messages = messages %}
+{%- endif %}
+{{- '<|start_of_role|>system<|end_of_role|>' + system_message + '<|end_of_text|>\\n' }}
+{%- if tools %}
+    {{- '<|start_of_role|>tools<|end_of_role|>' }}
+    {{- tools | tojson(indent=4) }}
+    {{- '<|end_of_text|>\\n' }}
+{%- endif %}
+{%- for message in loop_messages %}
+    {{- '<|start_of_role|>' + message['role'] + '<|end_of_role|>' + message['content'] + '<|end_of_text|>\\n' }}
+    {%- if loop.last and add_generation_prompt %}
+        {{- '<|start_of_role|>assistant' }}
+        {%- if controls %}
+            {{- ' ' + controls | tojson() }}
+        {%- endif %}
+        {{- '<|end_of_role|>' }}
+    {%- endif %}
+{%- endfor %}
+"""
+
+OLMO2 = (
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}{{ '<|system|>\\n' + message['content'] + '\\n' }}"
+    "{% elif message['role'] == 'user' %}{{ '<|user|>\\n' + message['content'] + '\\n' }}"
+    "{% elif message['role'] == 'assistant' %}{% if not loop.last %}{{ '<|assistant|>\\n' + message['content'] + eos_token + '\\n' }}"
+    "{% else %}{{ '<|assistant|>\\n' + message['content'] + eos_token }}{% endif %}{% endif %}"
+    "{% if loop.last and add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}{% endfor %}"
+)
+
 TEMPLATES = {
+    "gemma2": (GEMMA, "<bos>", "<eos>"),
+    "gemma3": (GEMMA3, "<bos>", "<eos>"),
+    "granite": (GRANITE, "<|end_of_text|>", "<|end_of_text|>"),
     "llama2": (LLAMA2, "<s>", "</s>"),
     "llama3": (LLAMA3, "<|begin_of_text|>", "<|eot_id|>"),
     "llama31": (LLAMA31, "<|begin_of_text|>", "<|eot_id|>"),
     "mistral": (MISTRAL, "<s>", "</s>"),
     "mistral_v3": (MISTRAL_V3, "<s>", "</s>"),
+    "olmo2": (OLMO2, "<|endoftext|>", "<|endoftext|>"),
+    "phi3": (PHI3, "<s>", "<|endoftext|>"),
+    "phi4_mini": (PHI4_MINI, "<|endoftext|>", "<|endoftext|>"),
     "qwen2": (QWEN2, None, "<|im_end|>"),
     "qwen25": (QWEN25, None, "<|im_end|>"),
     "qwen3": (QWEN3, None, "<|im_end|>"),
@@ -304,6 +421,9 @@ def cases_of(name):
         for thinking in (False, True):
             result = render(name, CONVERSATIONS[0], add_generation_prompt=True, enable_thinking=thinking)
             cases.append({"messages": CONVERSATIONS[0], "add_generation_prompt": True, "variables": {"enable_thinking": thinking}} | result)
+    if name == "gemma3":
+        parts = [system("Be kind."), user([{"type": "text", "text": " One "}, {"type": "text", "text": "Two"}])]
+        cases.append({"messages": parts, "add_generation_prompt": True} | render(name, parts, add_generation_prompt=True))
     if name == "llama31":
         result = render(name, CONVERSATIONS[0], add_generation_prompt=True, date_string="21 Nov 2026")
         cases.append({"messages": CONVERSATIONS[0], "add_generation_prompt": True, "variables": {"date_string": "21 Nov 2026"}} | result)

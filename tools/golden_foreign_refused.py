@@ -91,7 +91,7 @@ def add_gguf(folders):
 
     add("gguf_q4", "E_DTYPE", ["Q4_0", "blk.0.attn_q.weight.lora_a"], made(kind=gguf.GGMLQuantizationType.Q4_0, rank=32))
     add("gguf_base_model", "E_FOREIGN", ["model"], made(general_type="model"))
-    add("gguf_other_architecture", "E_WRONG_BASE", ["gemma2"], made(architecture="gemma2"))
+    add("gguf_other_architecture", "E_WRONG_BASE", ["mamba"], made(architecture="mamba"))
     add("gguf_alpha_zero", "E_SCALE", ["adapter.lora.alpha"], made(alpha=0.0))
     add("gguf_odd_heads", "E_SHAPE", ["self_attn.q_proj", "[50, 2]"], made(outputs=50))
     add("gguf_unknown_module", "E_UNKNOWN_TENSOR", ["ssm_in"], made(name="blk.0.ssm_in.weight"))

@@ -16,10 +16,22 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GraniteConfig,
+    LlamaConfig,
+    Olmo2Config,
+    Phi3Config,
+    Qwen2Config,
+    Qwen3Config,
+    SmolLM3Config,
+)
 from transformers.tokenization_utils_base import generate_merges
 
 import golden_models as models
+from golden_adapters import EVERY_LINEAR
 
 SEEDS = {"qwen2_f16": 21}  # of a model that passes less rounding on
 ROUNDING_MARGIN = 5e-5  # what fp32 may differ from fp64; tests allow twice that
@@ -36,6 +48,15 @@ NAMES = {
     "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm",
     "post_attention_layernorm": "ffn_norm", "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
 }  # fmt: skip
+OWN_NAMES = {
+    "gemma2": {"post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
+               "post_feedforward_layernorm": "post_ffw_norm"},
+    "olmo2": {"post_attention_layernorm": "post_attention_norm", "post_feedforward_layernorm": "post_ffw_norm"},
+    "phi3": {"self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_proj": "ffn_up"},
+}  # fmt: skip
+OWN_NAMES["gemma3"] = OWN_NAMES["gemma2"]
+PERMUTED = ("llama", "granite", "smollm3")  # architectures whose rows of q and k have Meta's order
+READ_BY_TRANSFORMERS = ("llama", "qwen2")  # whose lengths of heads and other numbers it reads too
 CORPUS = {
     "vocab_size": 6, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,
     "head_dim": 16, "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
@@ -114,13 +135,13 @@ def permuted(weight, heads):
     return weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
 
 
-def gguf_name(name):
+def gguf_name(name, architecture):
     path, ending = name.rsplit(".", 1)
     outside = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
     if path in outside:
         return f"{outside[path]}.{ending}"
     _, _, layer, module = path.split(".", 3)
-    return f"blk.{layer}.{NAMES[module]}.{ending}"
+    return f"blk.{layer}.{(NAMES | OWN_NAMES.get(architecture, {}))[module]}.{ending}"
 
 
 def add_config(writer, config, architecture):
@@ -131,13 +152,41 @@ def add_config(writer, config, architecture):
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    parameters = config.rope_parameters.get("full_attention", config.rope_parameters)
+    writer.add_rope_freq_base(parameters["rope_theta"])
     writer.add_vocab_size(config.vocab_size)
-    if architecture != "qwen2":
+    if architecture not in ("qwen2", "phi3", "granite", "smollm3", "olmo2"):
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)
-    if architecture == "llama":
-        writer.add_rope_dimension_count(config.head_dim)
+    if architecture in PERMUTED:
+        writer.add_rope_dimension_count(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+    add_further_config(writer, config, architecture)
+
+
+def add_further_config(writer, config, architecture):
+    """What llama.cpp's converter writes of one architecture only."""
+    if architecture in ("gemma2", "gemma3", "phi3") and config.sliding_window:
+        writer.add_sliding_window(config.sliding_window)
+    if architecture == "gemma2":
+        writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
+        writer.add_final_logit_softcapping(config.final_logit_softcapping)
+    if architecture == "gemma3":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(config.rope_parameters["full_attention"]["factor"])
+    if architecture == "granite":
+        writer.add_attention_scale(config.attention_multiplier)
+        writer.add_embedding_scale(config.embedding_multiplier)
+        writer.add_residual_scale(config.residual_multiplier)
+        writer.add_logit_scale(config.logits_scaling)
+    if architecture == "phi3":
+        original = config.original_max_position_embeddings
+        scale = config.max_position_embeddings / original
+        head_dim = config.hidden_size // config.num_attention_heads
+        writer.add_rope_dimension_count(int(config.rope_parameters["partial_rotary_factor"] * head_dim))
+        writer.add_rope_scaling_orig_ctx_len(original)
+        writer.add_rope_scaling_attn_factors((1 + np.log(scale) / np.log(original)) ** 0.5)
+        for name in ("short", "long"):
+            writer.add_tensor(f"rope_factors_{name}.weight", np.array(config.rope_parameters[f"{name}_factor"], np.float32))
 
 
 def add_tokens(writer, count):
@@ -169,6 +218,13 @@ def specs():
     llama3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
               "original_max_position_embeddings": 8192, "rope_theta": 500000.0}  # fmt: skip
 
+    sandwich = small | {"head_dim": 16, "sliding_window": 8, "tie_word_embeddings": True}
+    gemma3 = {"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000.0},
+              "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}  # fmt: skip
+    longrope = {"rope_type": "longrope", "rope_theta": 10000.0, "partial_rotary_factor": 0.75,
+                "short_factor": [1.0, 1.25, 1.5, 2.0, 2.5, 3.0], "long_factor": [1.0, 2.0, 3.0, 4.0, 6.0, 9.0]}  # fmt: skip
+    untied = {"pad_token_id": None, "bos_token_id": None, "eos_token_id": None, "tie_word_embeddings": False}
+
     def q4_k_m(name):
         return Type.Q6_K if name.startswith(("token_embd", "blk.0.attn_v", "blk.0.ffn_down")) else Type.Q4_K
 
@@ -178,6 +234,18 @@ def specs():
         ("llama_q4_k", "llama", LlamaConfig(**large), q4_k_m),
         ("qwen2_f16", "qwen2", Qwen2Config(**small, tie_word_embeddings=True), lambda name: Type.F16),
         ("qwen3_q5_1", "qwen3", Qwen3Config(**small, head_dim=32), lambda name: Type.Q5_1 if "token" not in name else Type.BF16),
+        ("gemma2_q8_0", "gemma2", Gemma2Config(**sandwich, query_pre_attn_scalar=16, attn_logit_softcapping=3.0, final_logit_softcapping=4.0,
+                                               rope_parameters={"rope_type": "default", "rope_theta": 10000.0}),
+         lambda name: Type.Q8_0),
+        ("gemma3_f16", "gemma3", Gemma3TextConfig(**sandwich | {"num_hidden_layers": 6}, query_pre_attn_scalar=16, rope_parameters=gemma3),
+         lambda name: Type.F16),
+        ("granite_q8_0", "granite", GraniteConfig(**small, rope_theta=10000.0, embedding_multiplier=1.75, attention_multiplier=0.2,
+                                                  residual_multiplier=0.6, logits_scaling=1.6, tie_word_embeddings=True),
+         lambda name: Type.Q8_0),
+        ("smollm3_f16", "smollm3", SmolLM3Config(**small | {"num_hidden_layers": 4}, **untied, rope_theta=2000000.0), lambda name: Type.F16),
+        ("olmo2_f16", "olmo2", Olmo2Config(**small, **untied, rope_theta=10000.0), lambda name: Type.F16),
+        ("phi3_q8_0", "phi3", Phi3Config(**small, **untied, original_max_position_embeddings=64, rope_parameters=longrope, sliding_window=20),
+         lambda name: Type.Q8_0),
     )
 
 
@@ -192,15 +260,17 @@ def write_model(path, model, architecture, type_of, shards=1):
             continue
         numbers = tensor.float().numpy()
         heads = {"self_attn.q_proj": config.num_attention_heads, "self_attn.k_proj": config.num_key_value_heads}
-        heads = heads.get(name.split(".", 3)[-1].rsplit(".", 1)[0], 0) if architecture == "llama" else 0
-        kind = type_of(gguf_name(name)) if numbers.ndim == 2 else Type.F32
-        stored = quantised(permuted(numbers, heads) if heads else numbers, kind)
-        writer.add_tensor(gguf_name(name), stored, raw_dtype=kind)
-        kept = gguf.quants.dequantize(stored, kind).astype(np.float32)
+        heads = heads.get(name.split(".", 3)[-1].rsplit(".", 1)[0], 0) if architecture in PERMUTED else 0
+        stored_name = gguf_name(name, architecture)
+        kind = type_of(stored_name) if numbers.ndim == 2 else Type.F32
+        offset = np.float32(1 if architecture.startswith("gemma") and name.endswith("norm.weight") else 0)
+        stored = quantised(permuted(numbers, heads) if heads else numbers + offset, kind)
+        writer.add_tensor(stored_name, stored, raw_dtype=kind)
+        kept = gguf.quants.dequantize(stored, kind).astype(np.float32) - offset
         if heads:  # the inverse: pairs apart again
             kept = kept.reshape(heads, kept.shape[0] // heads // 2, 2, *kept.shape[1:]).swapaxes(1, 2).reshape(kept.shape)
         tensor.copy_(torch.from_numpy(kept.reshape(tensor.shape)))
-    if config.rope_parameters["rope_type"] == "llama3":
+    if config.rope_parameters.get("rope_type") == "llama3":
         writer.add_tensor("rope_freqs.weight", llama3_factors(model))
     write(writer)
 
@@ -221,14 +291,18 @@ def make_model(folder, name, architecture, config, type_of):
     models.randomise(model, seed)
     with torch.no_grad():
         write_model(folder / "model.gguf", model, architecture, type_of)
-    if architecture != "qwen3":  # of which transformers reads no length of a head
+    if architecture in READ_BY_TRANSFORMERS:
         check_transformers(folder / "model.gguf", model)
+    embedding = model.get_input_embeddings()
+    if hasattr(embedding, "embed_scale"):  # of which files say no type: that of the weights which were converted, in all published models
+        embedding.embed_scale = embedding.embed_scale.bfloat16().float()
     expected = {}
     prompts = models.prompts(config.vocab_size, seed)
     for index, ids in enumerate(prompts):
         expected[f"ids.{index}"] = torch.tensor(ids, dtype=torch.int32)
         expected[f"logits.{index}"] = models.logits(model, ids).clone()
-    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    fused = architecture == "phi3"
+    targets = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"] if fused else list(EVERY_LINEAR)
     adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=targets))
     adapted.peft_config["default"].base_model_name_or_path = "golden"
     generator = torch.Generator().manual_seed(12)
@@ -295,14 +369,14 @@ def add_tokenizer(writer, tokenizer, pre):
     return tokens
 
 
-def reference_of(tokenizer, tokens, scores):
+def reference_of(tokenizer, tokens, scores, has_prefix):
     """A tokenizer.json with the merges that transformers makes of pieces and their scores."""
     made = json.loads(json.dumps(tokenizer))
     vocab = made["model"]["vocab"]
     normal = {token: scores[vocab[token]] for token in tokens if token in vocab and scores[vocab[token]] != 0.0}
     made["model"]["merges"] = [list(merge) for merge in generate_merges(vocab, normal)]
-    prepend = {"type": "Prepend", "prepend": "\u2581"}  # to each stretch of text, whatever the original does
-    made["normalizer"] = {"type": "Sequence", "normalizers": [prepend, {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]}
+    prepend = [{"type": "Prepend", "prepend": "\u2581"}] if has_prefix else []  # to each stretch of text, whatever the original does
+    made["normalizer"] = {"type": "Sequence", "normalizers": [*prepend, {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]}
     made["pre_tokenizer"] = None
     return Tokenizer.from_str(json.dumps(made))
 
@@ -310,13 +384,18 @@ def reference_of(tokenizer, tokens, scores):
 def make_tokenizers(out, folder):
     """The tokenizers of tests/golden/tokenizers in GGUF files, and the ids of their cases where these are not the same."""
     (folder / "tokenizers").mkdir()
-    for name, pre in (("gpt2", "gpt-2"), ("llama3", "llama-bpe"), ("qwen2", "qwen2"), ("llama2", None), ("mistral", None)):
+    for name, pre in (("gpt2", "gpt-2"), ("llama3", "llama-bpe"), ("qwen2", "qwen2"), ("llama2", None), ("mistral", None),
+                      ("gemma", None)):  # fmt: skip
         tokenizer = json.loads((out / "tokenizers" / name / "tokenizer.json").read_text())
         path = folder / "tokenizers" / f"{name}.gguf"
         writer = gguf.GGUFWriter(path, "llama")
         tokens = add_tokenizer(writer, tokenizer, pre)
+        has_prefix = name != "gemma"
+        if not has_prefix:
+            writer.add_add_space_prefix(False)
         special = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
-        for text, add in (("<s>", writer.add_bos_token_id), ("<|begin_of_text|>", writer.add_bos_token_id), ("</s>", writer.add_eos_token_id),
+        for text, add in (("<s>", writer.add_bos_token_id), ("<bos>", writer.add_bos_token_id), ("<eos>", writer.add_eos_token_id),
+                          ("<|begin_of_text|>", writer.add_bos_token_id), ("</s>", writer.add_eos_token_id),
                           ("<|endoftext|>", writer.add_eos_token_id), ("<unk>", writer.add_unk_token_id)):  # fmt: skip
             if text in special:
                 add(special[text])
@@ -324,7 +403,7 @@ def make_tokenizers(out, folder):
         if pre:
             continue
         scores = gguf.GGUFReader(path).fields["tokenizer.ggml.scores"].contents()
-        reference = reference_of(tokenizer, tokens, scores)
+        reference = reference_of(tokenizer, tokens, scores, has_prefix)
         texts = [case["text"] for case in json.loads((out / "tokenizers" / name / "cases.json").read_text())["encode"]]
         texts += json.loads((out / "tokenizers/sample.json").read_text())
         ids = [reference.encode(text).ids for text in texts]

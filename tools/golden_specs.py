@@ -17,11 +17,13 @@ class Model:
     dtype: torch.dtype = torch.bfloat16
     form: int = 5  # of config.json: as transformers 4 or 5 writes it
     rope_key: str = "rope_type"  # in form 4; "type" before transformers 4.43
+    window_theta_key: str = ""  # in form 4, of the RoPE of layers with a window
     old_keys: dict = field(default_factory=dict)  # further keys of form 4
     left_out: tuple = ()  # keys that form 4 leaves to their defaults
     shard_bytes: int | None = None
     features: tuple = ()  # config changes that must change the logits
     adapters: tuple = ()
+    prepare: object = None  # changes the random model before it is written
 
 
 def llama(**keys):

@@ -1,6 +1,7 @@
-"""Five small tokenizers in the shapes of GPT-2, Llama 2, Llama 3, Mistral and Qwen 2, and what they make of the case strings.
+"""Six small tokenizers in the shapes of GPT-2, Llama 2, Llama 3, Mistral, Qwen 2 and Gemma, and what they make of the case strings.
 
-Besides the written cases there is a sample of what tools/compare_tokenizers.py draws: the same seeded strings for all five.
+Besides the written cases there is a sample of what tools/compare_tokenizers.py draws: the same seeded strings for all, made with
+the special tokens of the first five.
 """
 
 import json
@@ -12,7 +13,7 @@ from tokenizer_shapes import SHAPES, Training
 from tokenizer_strings import distinct_strings
 from tokenizers import Tokenizer
 
-VOCAB_SIZES = {"gpt2": 650, "llama2": 420, "llama3": 600, "mistral": 460, "qwen2": 700}  # pieces; bytes and specials come on top
+VOCAB_SIZES = {"gpt2": 650, "llama2": 420, "llama3": 600, "mistral": 460, "qwen2": 700, "gemma": 440}  # pieces; bytes and specials come on top
 SAMPLE = {"count": 2400, "seed": 20261121, "longest": 40}
 
 
@@ -59,6 +60,9 @@ def check_features(name, tokenizer, cases):
         byte_ids = [tokenizer.token_to_id(token) for token in ("<0xF0>", "<0x9F>")]
         assert all(index in ids_of["\U0001f600"] for index in byte_ids), name
         assert tokenizer.token_to_id("\u2581" * 8) in ids_of[" " * 34 + "deep"], name
+    if name == "gemma":
+        assert tokenizer.decode(tokenizer.encode(" a").ids[1:]) == " a", name  # no space is added, none taken off
+        assert tokenizer.encode("\n\n\na", add_special_tokens=False).ids[0] == tokenizer.token_to_id("\n\n\n"), name
     if name == "qwen2":
         assert ids_of["e\u0301"] == ids_of["\u00e9"], name
         assert len(ids_of["1234"]) == 4, name
@@ -84,7 +88,7 @@ def write_cases(path, cases, decodes):
 
 def write_sample(out, tokenizers):
     """The strings once, and each tokenizer's ids of them without special tokens: a line for each."""
-    specials = {token.content for tokenizer in tokenizers.values() for token in tokenizer.get_added_tokens_decoder().values()}
+    specials = {token.content for name, tokenizer in tokenizers.items() if name != "gemma" for token in tokenizer.get_added_tokens_decoder().values()}
     strings = distinct_strings(specials=specials, **SAMPLE)
 
     def write(path, items, **style):

@@ -3,7 +3,7 @@
 
 usage: make_golden.py OUT [--only PART ...]
 
-PART is one of: text (tokenizers and chat templates), models, mix32, families, embeddings (of those), nf4, gguf, foreign, quantised,
+PART is one of: text (tokenizers and chat templates), models, mixtures (of experts), mix32, families, embeddings (of those), nf4, gguf, foreign, quantised,
 refused. Without --only all are made. Needs torch, transformers, peft, tokenizers, gguf, (nf4) bitsandbytes, and what golden_quantised.py
 names; tests/golden/README.md names the versions. One thread, fixed seeds: two runs write the same bytes.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 PARTS = {
     "text": ("golden_tokenizers", "golden_chat"),
     "models": ("golden_models",),
+    "mixtures": ("golden_mixtures",),
     "mix32": ("golden_mix", "golden_blends"),
     "families": ("golden_families",),
     "embeddings": ("golden_embeddings",),

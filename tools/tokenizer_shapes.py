@@ -1,4 +1,4 @@
-"""The shapes of published tokenizers: GPT-2, Llama 2, Llama 3, Mistral and Qwen 2, each trained on lines given.
+"""The shapes of published tokenizers: GPT-2, Llama 2, Llama 3, Mistral, Qwen 2 and Gemma, each trained on lines given.
 
 A shape is trained and then written as the published files of its family look: same normaliser, pre-tokenizer, post-processor,
 decoder, model switches, kinds of added tokens; two write merges as "a b" (as transformers 4 did), the others as ["a", "b"].
@@ -325,8 +325,38 @@ def qwen2(training):
     return file, config
 
 
+def gemma(training):
+    specials = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<unused0>", "<start_of_turn>", "<end_of_turn>"]
+    plain = ["\n" * length for length in (2, 3, 4)] + ["<table>", "</table>"]
+    vocab, merges = train_byte_fallback(training, specials + plain)
+    added = [added_token(index, content, content in specials) for index, content in enumerate(specials + plain)]
+    added += [added_token(vocab["\u2581" * length], "\u2581" * length, special=False) for length in (2, 3, 4)]
+    file = tokenizer_file(
+        added,
+        {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+        {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False},
+        bos_template("<bos>", 2),
+        {"type": "Sequence", "decoders": metaspace_decoder()["decoders"][:3]},
+        bpe(vocab, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True),
+    )
+    config = {
+        "add_bos_token": True,
+        "add_eos_token": False,
+        "added_tokens_decoder": decoder_map(added),
+        "bos_token": "<bos>",
+        "clean_up_tokenization_spaces": False,
+        "eos_token": "<eos>",
+        "model_max_length": 1000000000000000019884624838656,
+        "pad_token": "<pad>",
+        "spaces_between_special_tokens": False,
+        "tokenizer_class": "GemmaTokenizer",
+        "unk_token": "<unk>",
+    }
+    return file, config
+
+
 def decoder_map(added):
     return {str(token["id"]): {key: value for key, value in token.items() if key != "id"} for token in added}
 
 
-SHAPES = {"gpt2": gpt2, "llama2": llama2, "llama3": llama3, "mistral": mistral, "qwen2": qwen2}
+SHAPES = {"gpt2": gpt2, "llama2": llama2, "llama3": llama3, "mistral": mistral, "qwen2": qwen2, "gemma": gemma}

@@ -65,7 +65,8 @@ void warn_of_missing_modules(AdapterPlan& plan, const AdapterModules& lora, cons
   std::set<std::string_view> present;
   std::set<std::string_view> kinds;  // last components of those that the file has
   for (const AdapterModule& module : lora.modules) {
-    present.insert(module.path);
+    const ModuleEntry* const entry = base.find(module.path);
+    present.insert(entry != nullptr ? std::string_view(entry->path) : std::string_view(module.path));
     kinds.insert(std::string_view(module.path).substr(module.path.rfind('.') + 1));
   }
   const TargetModules targets(config);
@@ -295,7 +296,7 @@ Status check_embedding(const AdapterModule& module, const OtherModule& embedding
 }
 
 // Of a norm or the embedding.
-Result<AdapterRecord> record_of(const AdapterModule& module, const OtherModule& other, const AdapterConfig& config) {
+Result<AdapterRecord> record_of(const AdapterModule& module, const OtherModule& other, const AdapterConfig& config, float gain_offset) {
   const auto check = is_norm(other.site.kind) ? check_gain : check_embedding;
   if (Status status = check(module, other, config); !status) return forward_error(status);
   AdapterRecord record{.site = other.site,
@@ -308,6 +309,7 @@ Result<AdapterRecord> record_of(const AdapterModule& module, const OtherModule& 
   std::ranges::sort(record.parts, {}, &AdapterPart::kind);
   for (AdapterPart& part : record.parts)
     part.slice = part.kind == PartKind::rows ? SourceSlice{0, 0, 0, other.columns} : whole(part.kind, record);
+  if (is_norm(other.site.kind)) std::ranges::for_each(record.parts, [&](AdapterPart& part) { part.offset = gain_offset; });
   take_counts(record, module);
   return record;
 }
@@ -319,7 +321,7 @@ Result<AdapterPlan> import_modules(AdapterModules lora, const AdapterConfig& con
   AdapterPlan plan;
   for (const AdapterModule& module : lora.modules) {
     if (const OtherModule* other = base.find_other(module.path); other != nullptr) {
-      Result<AdapterRecord> record = record_of(module, *other, config);
+      Result<AdapterRecord> record = record_of(module, *other, config, traits_of(base.family).gain_offset);
       if (!record) return forward_error(record);
       plan.records.push_back(std::move(*record));
       continue;

@@ -68,6 +68,7 @@ struct AdapterPart {
   SourceSlice slice;            // set when the base's shapes have been checked
   StoredMatrix stored;          // set by make_image_layout
   bool shares_storage = false;  // set by make_image_layout: a part before it has the same numbers, and they are stored once
+  float offset = 0;             // added to each number of a gain, as the base adds it to its own
   bool is_shared = false;       // other adapters have the same source: A or B of a projection that many use
 };
 

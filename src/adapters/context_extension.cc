@@ -84,6 +84,9 @@ Status check_extends(const AdapterConfig& config, const ModuleTable& base, std::
     return error("E_ROPE", "expected a base with default or linear RoPE, as the adapter has a factor of its own, found {}",
                  name_of(base.rope.kind));
   }
+  if (base.has_window_rope)
+    return error("E_ROPE",
+                 "expected a base with one RoPE in all layers, as the adapter has a factor of its own, found another with windows");
   if (!config.invocation_tokens.empty()) {
     return error("E_ROPE", "\"alora_invocation_tokens\": expected none, as the adapter's RoPE factor acts on every token");
   }

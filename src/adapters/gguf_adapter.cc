@@ -20,7 +20,7 @@ std::string text_of(const GgufFile& file, std::string_view key) {
 // What a file's header says of its adapter.
 struct GgufAdapter {
   double alpha = 0;
-  bool has_metas_order = false;
+  const GgufArchitecture* architecture = nullptr;
   std::vector<std::int64_t> invocation_tokens;
 };
 
@@ -31,10 +31,9 @@ Result<GgufAdapter> read_entries(const GgufFile& file) {
   }
   GgufAdapter adapter;
   const std::string architecture = text_of(file, "general.architecture");
-  const GgufArchitecture* const known = find_gguf_architecture(architecture);
-  if (known == nullptr)
+  adapter.architecture = find_gguf_architecture(architecture);
+  if (adapter.architecture == nullptr)
     return error("E_WRONG_BASE", "\"general.architecture\": expected {}, found {}", gguf_architecture_names(), quote(architecture));
-  adapter.has_metas_order = known->has_pairs_together;
   const auto* const alpha = file.find_as<double>("adapter.lora.alpha");
   if (alpha == nullptr || !std::isfinite(*alpha) || *alpha == 0)
     return error("E_SCALE", "\"adapter.lora.alpha\": expected a finite number but 0, found {}", alpha != nullptr ? *alpha : 0);
@@ -60,9 +59,10 @@ Result<ConvertedTensor> convert_gguf_tensor(ReadableTensor tensor, const GgufAda
   const std::string name = tensor.info.name;
   const std::string_view ending = name.ends_with(kA) ? kA : name.ends_with(kB) ? kB : kGain;
   if (!name.ends_with(ending)) return refuse_tensor_of("llama.cpp", tensor);
-  std::optional<std::string> path = path_of_gguf(std::string_view(name).substr(0, name.size() - ending.size()));
+  std::optional<std::string> path = path_of_gguf(*adapter.architecture, std::string_view(name).substr(0, name.size() - ending.size()));
   const bool is_norm = path && path->ends_with("norm");
-  if (!path || is_norm != (ending == kGain) || tensor.info.shape.size() != (is_norm ? 1u : 2u))
+  if (!path || is_norm != (ending == kGain) || (is_norm && adapter.architecture->has_whole_gains) ||
+      tensor.info.shape.size() != (is_norm ? 1u : 2u))
     return refuse_tensor_of("llama.cpp", tensor);
   if (is_norm) {
     rename_tensor(tensor, *path, "weight");
@@ -76,7 +76,7 @@ Result<ConvertedTensor> convert_gguf_tensor(ReadableTensor tensor, const GgufAda
     return ConvertedTensor{std::move(tensor), *std::move(path), rank};
   }
   rename_tensor(tensor, *path, is_embedding ? "lora_embedding_B" : "lora_B.weight");
-  if (!adapter.has_metas_order) return ConvertedTensor{std::move(tensor), *std::move(path)};
+  if (!adapter.architecture->has_pairs_together) return ConvertedTensor{std::move(tensor), *std::move(path)};
   Result<ReadableTensor> ordered = in_order_of_base(std::move(tensor), *path, base);
   if (!ordered) return forward_error(ordered);
   return ConvertedTensor{std::move(*ordered), *std::move(path)};

@@ -181,7 +181,9 @@ class ImageWriter {
     }
   }
 
-  void write_vector(const StoredMatrix& vector, const Chunk& chunk) { std::copy_n(chunk.values, chunk.col_count, vector_at(vector)); }
+  void write_vector(const StoredMatrix& vector, const Chunk& chunk, float offset) {
+    std::transform(chunk.values, chunk.values + chunk.col_count, vector_at(vector), [=](float value) { return value + offset; });
+  }
 
   // Requires: whole numbers.
   void write_ids(const StoredMatrix& vector, const Chunk& chunk, std::int32_t offset) {
@@ -294,7 +296,7 @@ Status write_part(const Destination& to, const Chunk& whole, std::string_view na
     case PartKind::rank_gain:
     case PartKind::delta_gain:
     case PartKind::gain:
-      to.writer->write_vector(part.stored, chunk);
+      to.writer->write_vector(part.stored, chunk, part.offset);
       return {};
     case PartKind::row_counts:
       to.writer->write_row_ends(part.stored, chunk);

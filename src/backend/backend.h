@@ -64,6 +64,7 @@ struct ModelShape {
   std::int64_t hidden = 0;
   std::int64_t intermediate = 0;        // outputs of linear_gated
   std::int64_t vocabulary = 0;          // logits of a row that a token is drawn from
+  std::string_view further_ops_of{};    // the family, where it needs ops that models like Llama do without
   std::vector<std::int32_t> windows{};  // AttendParams::window of its layers, each once
   std::int64_t step_rows_max = 0;       // rows of one batch
   std::int64_t output_rows_max = 0;     // rows of logits at a time

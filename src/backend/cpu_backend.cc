@@ -7,13 +7,17 @@
 #include <utility>
 
 #include "backend/backends.h"
+#include "backend/expert_groups.h"
 #include "backend/host_backend.h"
+#include "kernels/cpu/add_shares.h"
 #include "kernels/cpu/attend.h"
 #include "kernels/cpu/embed.h"
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/replaced_rows.h"
+#include "kernels/cpu/rescale.h"
 #include "kernels/cpu/rms_norm.h"
 #include "kernels/cpu/rope.h"
+#include "kernels/cpu/route.h"
 #include "kernels/cpu/sample.h"
 #include "kernels/cpu/score.h"
 #include "kernels/cpu/shrink.h"
@@ -68,6 +72,7 @@ class CpuOps final : public Ops {
         pool_(threads),
         shrink_(kernels, pool_),
         linear_(kernels, pool_),
+        route_(pool_),
         added_rows_(kernels, pool_),
         attend_(kernels, pool_),
         sample_(kernels, pool_),
@@ -92,7 +97,8 @@ class CpuOps final : public Ops {
   }
 
   void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps, const AdapterBatch& adapters, Site site) override {
-    check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && x.cols == weight.cols, "expected equal shapes");
+    check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && (weight.cols == 0 || x.cols == weight.cols),
+          "expected equal shapes");
     adapters.find_records(records_, site, RecordUse::expand);
     cpu::add_rms_norm(kernels_, pool_, out, residual, x, {numbers_of(weight), records_}, eps);
   }
@@ -111,13 +117,26 @@ class CpuOps final : public Ops {
   void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
                     Activation activation) override {
     check(out.rows == x.rows && x.cols == weight.in && 2 * out.cols == weight.out, "expected out [T, n], W [2n, in] x [T, in]");
-    check(activation == Activation::silu, "expected an activation that kernels implement");
     adapters.find_records(records_, site, RecordUse::expand);
-    visit_packed(weight, [&](const auto& packed) { linear_.run_gated(out, x, packed, numbers_of(weight.bias), z, records_); });
+    visit_packed(weight, [&](const auto& packed) { linear_.run_gated(out, x, packed, numbers_of(weight.bias), z, records_, activation); });
+  }
+
+  void route(const ExpertRows& out, Tensor scores, const RouteParams& params) override {
+    check(scores.cols == out.expert_count + (params.has_shared_expert ? 1 : 0), "expected a score of each expert");
+    route_.run(out, scores, params);
+  }
+
+  void mix_experts(Tensor out, Tensor x, const ExpertBatch& experts, const AdapterBatch& adapters, std::int32_t layer,
+                   Activation activation) override {
+    check(out.rows == x.rows && out.cols == x.cols, "expected out of the shape of x");
+    fill(out, 0.0f);
+    expert_groups_.run(
+        *this, x, experts, adapters, layer, activation,
+        [&](Tensor y, std::span<const std::int32_t> rows, std::span<const float> shares) { cpu::add_shares(pool_, out, y, rows, shares); });
   }
 
   void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) override {
-    check(std::cmp_equal(x.rows, positions.size()) && x.cols % (2 * table.cos.cols) == 0, "expected whole heads and one position per row");
+    check(std::cmp_equal(x.rows, positions.size()) && x.cols % table.head_stride() == 0, "expected whole heads and one position per row");
     cpu::rope(kernels_, pool_, x, positions.on_device(), table);
   }
 
@@ -161,6 +180,7 @@ class CpuOps final : public Ops {
     reference::copy_pages(base, page_bytes, copies);
   }
 
+  void rescale(Tensor x, float factor, float cap) override { cpu::rescale(kernels_, pool_, x, factor, cap); }
   void fill(Tensor out, float value) override { reference::fill(out, value); }
 
   void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& work) {
@@ -174,11 +194,13 @@ class CpuOps final : public Ops {
   cpu::ThreadPool pool_;
   cpu::Shrink shrink_;
   cpu::Linear linear_;
+  cpu::Route route_;
   cpu::ReplacedRows added_rows_;
   cpu::Attend attend_;
   cpu::Sample sample_;
   cpu::Score score_;
   std::vector<AppliedRecord> records_;
+  ExpertGroups expert_groups_;
   InputIds inputs_;
 };
 

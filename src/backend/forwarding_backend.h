@@ -31,6 +31,11 @@ class ForwardingOps : public Ops {
                     Activation activation) override {
     inner_.linear_gated(out, x, weight, z, adapters, site, activation);
   }
+  void route(const ExpertRows& out, Tensor scores, const RouteParams& params) override { inner_.route(out, scores, params); }
+  void mix_experts(Tensor out, Tensor x, const ExpertBatch& experts, const AdapterBatch& adapters, std::int32_t layer,
+                   Activation activation) override {
+    inner_.mix_experts(out, x, experts, adapters, layer, activation);
+  }
   void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) override { inner_.rope(x, positions, table); }
   void store_kv(const KvLayer& layer, Tensor k, Tensor v, const SpanBatch& spans) override { inner_.store_kv(layer, k, v, spans); }
   void attend(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params) override {
@@ -43,6 +48,7 @@ class ForwardingOps : public Ops {
   void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override {
     inner_.copy_pages(base, page_bytes, copies);
   }
+  void rescale(Tensor x, float factor, float cap) override { inner_.rescale(x, factor, cap); }
   void fill(Tensor out, float value) override { inner_.fill(out, value); }
 
  protected:

@@ -9,7 +9,10 @@
 namespace slora {
 
 // A vector [1, count] fp32 in the host's memory.
-inline std::span<const float> numbers_of(Tensor vector) { return {vector.row<float>(0), static_cast<std::size_t>(vector.cols)}; }
+inline std::span<const float> numbers_of(Tensor vector) {
+  if (vector.cols == 0) return {};
+  return {vector.row<float>(0), static_cast<std::size_t>(vector.cols)};
+}
 inline std::span<const float> numbers_of(const DeviceVector& vector) { return numbers_of(vector.view()); }
 
 // The ids of a step's input tokens, with those that the previous step drew in their places. Used by an Ops.

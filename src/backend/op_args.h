@@ -9,6 +9,7 @@
 
 #include "base/ids.h"
 #include "ops/activation.h"
+#include "ops/expert_rows.h"
 #include "ops/kv_layer.h"
 #include "ops/record_view.h"
 #include "ops/rope_table.h"
@@ -61,6 +62,22 @@ struct LinearWeight {
   WeightStorage storage = WeightStorage::bf16;  // of `packed`, on backends that have a choice
 };
 
+// The products of one MLP, or of one expert of a mixture: down(activation(gate) * up).
+struct MlpWeights {
+  LinearWeight gate_up;  // [2 width, hidden]; empty where a layer has no such MLP
+  LinearWeight down;     // [hidden, width]
+};
+
+// A mixture of experts over T rows, with scratch.
+struct ExpertBatch {
+  ExpertRows rows;                      // of Ops::route()
+  std::span<const MlpWeights> weights;  // [expert_count + 1], of experts 0 and up
+  Tensor x;                             // [T, hidden] product, scratch
+  Tensor ff;                            // [T, the largest width] product, scratch
+  Tensor y;                             // [T, hidden] activation, scratch
+  Tensor z;                             // [T, z columns] fp32, scratch
+};
+
 // One resident adapter as kernels see it, or a blend of several. Constant after construction; made by the engine's loader once the image is
 // in the pool.
 struct AdapterView {
@@ -78,7 +95,8 @@ struct AdapterView {
   };
   std::vector<Component> components;  // of a blend, which itself has no records and no sites
   std::vector<Range> sites;           // [site_count(layers, expert_count)], by index_of
-  std::int32_t expert_count = 1;
+  std::int32_t expert_count = 0;      // of each layer, that a router chooses from
+  bool changes_mlps = false;          // gate, up or down of some layer
   std::int32_t added_tokens = 0;      // that it has beyond the base's vocabulary
   std::int32_t z_cols_max = 0;        // columns of z that suffice for every site, with those of all shards
   std::int32_t shard_z_cols_max = 0;  // the largest z_cols of a site: of one shard where the ranks are split

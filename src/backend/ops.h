@@ -28,7 +28,7 @@ class Ops {
   virtual void rms_norm(Tensor out, Tensor in, Tensor weight, float eps, const AdapterBatch& adapters, Site site) = 0;
 
   // residual += x, then out = rms_norm(residual). residual [T, hidden] fp32, x [T, hidden] activation, weight [1, hidden]
-  // fp32, out [T, hidden] product. Rows under a record of `site` have its gain for `weight`.
+  // fp32, or empty: out = residual; out [T, hidden] product. Rows under a record of `site` have its gain for `weight`.
   virtual void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps, const AdapterBatch& adapters, Site site) = 0;
 
   // z[t, z columns of (segment, record)] = rank_gain * A x[t, :] for every segment over t and every record of `site`, fp32.
@@ -43,7 +43,18 @@ class Ops {
   virtual void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
                             Activation activation) = 0;
 
-  // Rotates every head of x [T, heads * 2 * table.cos.cols] activation in place by its row's position (half-split pairs, as Hugging Face).
+  // out: which rows each expert computes, by scores [T, expert_count, and one more with a shared expert] fp32, which are overwritten. A row
+  // has the experts of the params.chosen_count largest of softmax(scores of the experts), or the first of equal ones; its shares are these,
+  // or with normalises_shares these divided by their sum. The shared expert's is 1 / (1 + exp(-its score)).
+  virtual void route(const ExpertRows& out, Tensor scores, const RouteParams& params) = 0;
+
+  // out[t, :] = sum over the experts of row t, in their order, of share * down(activation(gate) * up), where down, gate and up are what
+  // linear and linear_gated compute of x[t, :] at the expert's sites of `layer`. x [T, hidden] product, out [T, hidden] activation.
+  virtual void mix_experts(Tensor out, Tensor x, const ExpertBatch& experts, const AdapterBatch& adapters, std::int32_t layer,
+                           Activation activation) = 0;
+
+  // Rotates every head of x [T, heads * table.head_stride()] activation in place by its row's position (half-split pairs, as Hugging
+  // Face).
   virtual void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) = 0;
 
   // Writes k and v [T, kv_heads * head_dim] activation of every span into its pages.
@@ -70,6 +81,9 @@ class Ops {
 
   // Copies whole pages of the pool.
   virtual void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) = 0;
+
+  // x = factor * x, and then, with a cap above 0, cap * tanh(x / cap), where -infinity stays. x activation or fp32.
+  virtual void rescale(Tensor x, float factor, float cap) = 0;
 
   // Sets every element to `value`.
   virtual void fill(Tensor out, float value) = 0;

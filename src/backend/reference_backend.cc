@@ -2,8 +2,10 @@
 #include <utility>
 
 #include "backend/backends.h"
+#include "backend/expert_groups.h"
 #include "backend/host_backend.h"
 #include "kernels/reference/adapt_embedding.h"
+#include "kernels/reference/add_shares.h"
 #include "kernels/reference/added_logits.h"
 #include "kernels/reference/attend.h"
 #include "kernels/reference/copy_pages.h"
@@ -12,8 +14,10 @@
 #include "kernels/reference/gated.h"
 #include "kernels/reference/gather_rows.h"
 #include "kernels/reference/linear.h"
+#include "kernels/reference/rescale.h"
 #include "kernels/reference/rms_norm.h"
 #include "kernels/reference/rope.h"
+#include "kernels/reference/route.h"
 #include "kernels/reference/sample.h"
 #include "kernels/reference/score.h"
 #include "kernels/reference/shrink.h"
@@ -46,7 +50,8 @@ class ReferenceOps final : public Ops {
   }
 
   void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps, const AdapterBatch& adapters, Site site) override {
-    check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && x.cols == weight.cols, "expected equal shapes");
+    check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && (weight.cols == 0 || x.cols == weight.cols),
+          "expected equal shapes");
     adapters.find_records(records_, site, RecordUse::expand);
     reference::add_rms_norm(out, residual, x, {numbers_of(weight), records_}, eps);
   }
@@ -71,8 +76,45 @@ class ReferenceOps final : public Ops {
     reference::gated(out, y, activation);
   }
 
+  void route(const ExpertRows& out, Tensor scores, const RouteParams& params) override {
+    const auto experts = static_cast<std::size_t>(out.expert_count), count = static_cast<std::size_t>(params.chosen_count);
+    check(std::cmp_equal(scores.cols, experts + (params.has_shared_expert ? 1 : 0)), "expected a score of each expert");
+    chosen_.resize(static_cast<std::size_t>(scores.rows) * count);
+    shares_.resize(static_cast<std::size_t>(scores.rows) * (count + 1));
+    for (std::int64_t t = 0; t < scores.rows; ++t) {
+      const auto row = std::span(scores.row<float>(t), static_cast<std::size_t>(scores.cols));
+      const auto shares = std::span(shares_).subspan(static_cast<std::size_t>(t) * (count + 1), count + 1);
+      const auto chosen = std::span(chosen_).subspan(static_cast<std::size_t>(t) * count, count);
+      reference::choose_experts(chosen, shares.first(count), row.first(experts), params.normalises_shares);
+      shares.back() = params.has_shared_expert ? reference::share_of_shared_expert(row.back()) : 0.0f;
+    }
+    reference::group_rows(out, chosen_, shares_, params);
+  }
+
+  // A row after the other.
+  void mix_experts(Tensor out, Tensor x, const ExpertBatch& experts, const AdapterBatch& adapters, std::int32_t layer,
+                   Activation activation) override {
+    check(out.rows == x.rows && out.cols == x.cols, "expected out of the shape of x");
+    fill(out, 0.0f);
+    for (std::int32_t expert = 0; expert <= experts.rows.expert_count; ++expert) {
+      const std::span<const std::int32_t> rows = experts.rows.rows_of(expert);
+      const MlpWeights& weights = experts.weights[static_cast<std::size_t>(expert)];
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        cut_to_rows(row_segments_, adapters, rows.subspan(i, 1));
+        const AdapterBatch own{row_segments_, adapters.z_cols};
+        const Tensor in = x.rows_from(rows[i], 1), z = experts.z.rows_from(0, 1), y = experts.y.rows_from(0, 1);
+        const Tensor ff = experts.ff.rows_from(0, 1).cols_from(0, weights.down.in);
+        shrink(z, in, own, {layer, SiteKind::gate_up, expert});
+        linear_gated(ff, in, weights.gate_up, z, own, {layer, SiteKind::gate_up, expert}, activation);
+        shrink(z, ff, own, {layer, SiteKind::down, expert});
+        linear(y, ff, weights.down, z, own, {layer, SiteKind::down, expert});
+        reference::add_shares(out, y, rows.subspan(i, 1), experts.rows.shares_of(expert).subspan(i, 1));
+      }
+    }
+  }
+
   void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) override {
-    check(std::cmp_equal(x.rows, positions.size()) && x.cols % (2 * table.cos.cols) == 0, "expected whole heads and one position per row");
+    check(std::cmp_equal(x.rows, positions.size()) && x.cols % table.head_stride() == 0, "expected whole heads and one position per row");
     reference::rope(x, positions.on_device(), table);
   }
 
@@ -116,12 +158,16 @@ class ReferenceOps final : public Ops {
     reference::copy_pages(base, page_bytes, copies);
   }
 
+  void rescale(Tensor x, float factor, float cap) override { reference::rescale(x, factor, cap); }
   void fill(Tensor out, float value) override { reference::fill(out, value); }
 
  private:
   std::vector<AppliedRecord> records_;
   InputIds inputs_;
   std::vector<float> gate_up_;  // [T, 2n]
+  std::vector<std::int32_t> chosen_;
+  std::vector<float> shares_;
+  std::vector<AdapterSegment> row_segments_;
 };
 
 class ReferenceBackend final : public HostBackend {

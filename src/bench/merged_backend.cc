@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/expert_groups.h"
 #include "backend/forwarding_backend.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -163,6 +164,11 @@ class MergedOps final : public ForwardingOps {
     });
   }
 
+  void mix_experts(Tensor out, Tensor x, const ExpertBatch& experts, const AdapterBatch& adapters, std::int32_t layer,
+                   Activation activation) override {
+    expert_groups_.run(*this, out, x, experts, adapters, layer, activation);
+  }
+
  private:
   // Of a module, among the outputs of its site.
   struct Columns {
@@ -245,6 +251,7 @@ class MergedOps final : public ForwardingOps {
   }
 
   Backend& backend_;
+  ExpertGroups expert_groups_;
   Merger merger_;
   MergeCounts& counts_;
   std::map<Site, Merged> merged_;

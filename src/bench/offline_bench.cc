@@ -21,8 +21,11 @@ std::vector<std::span<const std::byte>> weight_memory(const ModelWeights& weight
   for (const LayerWeights& layer : weights.layers) {
     add(layer.qkv);
     add(layer.o);
-    add(layer.gate_up);
-    add(layer.down);
+    add(layer.router);
+    for (const MlpWeights& mlp : layer.mlps) {
+      add(mlp.gate_up);
+      add(mlp.down);
+    }
   }
   add(weights.head);
   return memory;

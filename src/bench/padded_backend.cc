@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/expert_groups.h"
 #include "backend/forwarding_backend.h"
 #include "base/check.h"
 #include "bench/adapter_product.h"
@@ -60,6 +61,11 @@ class PaddedOps final : public ForwardingOps {
                     Activation activation) override {
     gather(adapters, site, RecordUse::expand);
     inner_.linear_gated(out, x, weight, z_, batch_, kPaddedSite, activation);
+  }
+
+  void mix_experts(Tensor out, Tensor x, const ExpertBatch& experts, const AdapterBatch& adapters, std::int32_t layer,
+                   Activation activation) override {
+    expert_groups_.run(*this, out, x, experts, adapters, layer, activation);
   }
 
  private:
@@ -133,6 +139,7 @@ class PaddedOps final : public ForwardingOps {
   };
 
   Backend& backend_;
+  ExpertGroups expert_groups_;
   Buffer buffer_;                   // copies of A during a shrink, of B during a product
   std::vector<AdapterView> views_;  // [segments] with the copies; never fewer than before
   std::vector<AdapterSegment> segments_;

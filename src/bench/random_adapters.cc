@@ -25,7 +25,8 @@ constexpr std::array<std::int32_t, 3> kMixedRanks = {8, 16, 64};
 
 bool is_target(const ModuleEntry& module, AdapterTargets targets) {
   if (module.site.kind == SiteKind::head) return false;
-  return targets == AdapterTargets::all || module.path.ends_with(".q_proj") || module.path.ends_with(".v_proj");
+  const auto ends_with = [&](std::string_view name) { return module.path.ends_with(name); };
+  return targets == AdapterTargets::all || ends_with(".q_proj") || ends_with(".v_proj") || ends_with(".qkv_proj");
 }
 
 // [rows, cols] bf16 with random signs and fractions, magnitudes from 0.5 to 2 times the largest power of two up to `size`.
@@ -49,10 +50,12 @@ tl::unexpected<Error> not_written(const std::filesystem::path& file) {
   return error("E_WRITE", "{} can't be written: {}", file.string(), errno != 0 ? std::strerror(errno) : "its stream failed");
 }
 
-Status write_config(const std::filesystem::path& folder, const AdapterKind& kind, std::int32_t index) {
+Status write_config(const std::filesystem::path& folder, const ModuleTable& table, const AdapterKind& kind, std::int32_t index) {
   const std::int32_t rank = kind.rank_of(index);
-  Json modules = {"q_proj", "v_proj"};
-  if (kind.targets == AdapterTargets::all) modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+  Json modules = Json::array();
+  for (const ModuleEntry& module : table.modules) {
+    if (is_target(module, kind.targets) && module.site.layer == 0) modules.push_back(module.path.substr(module.path.rfind('.') + 1));
+  }
   Json config = {{"peft_type", "LORA"}, {"task_type", "CAUSAL_LM"}, {"base_model_name_or_path", fmt::format("random-{}", index)},
                  {"r", rank},           {"lora_alpha", rank},       {"target_modules", modules},
                  {"bias", "none"}};
@@ -133,7 +136,8 @@ Status RandomAdapters::write(const AdapterKind& kind, std::int32_t index) const 
 Status RandomAdapters::write_files(const AdapterKind& kind, std::int32_t index) const {
   const std::filesystem::path folder = folder_of(kind, index);
   const std::int32_t rank = kind.rank_of(index);
-  if (Status written = write_config(folder, kind, index); !written) return written;
+  const ModuleTable table = make_module_table(config_);
+  if (Status written = write_config(folder, table, kind, index); !written) return written;
   constexpr std::string_view kWeights = "adapter_model.safetensors";
   // A multiple of the number of ranks, so that a linked file has its adapter's rank.
   constexpr std::int32_t kFiles =
@@ -146,7 +150,7 @@ Status RandomAdapters::write_files(const AdapterKind& kind, std::int32_t index) 
   }
   RandomNumbers random(static_cast<std::uint64_t>(index) + 1);
   std::vector<TensorToWrite> tensors;
-  for (const ModuleEntry& module : make_module_table(config_).modules) {
+  for (const ModuleEntry& module : table.modules) {
     if (!is_target(module, kind.targets)) continue;
     const std::string name = "base_model.model." + module.path;
     if (kind.family == RandomFamily::vera) {

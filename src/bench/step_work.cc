@@ -1,6 +1,7 @@
 #include "bench/step_work.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace slora::bench {
 namespace {
@@ -9,6 +10,12 @@ constexpr double kAdapterBytes = 2;  // per number, as stored in the pool
 
 Work product(const LinearWeight& weight, std::int64_t rows) {
   return {static_cast<double>(weight.packed.bytes()), 2.0 * static_cast<double>(rows * weight.out * weight.in), 0};
+}
+
+// Of a product that each of `rows` rows is multiplied by with this probability.
+Work product_of_some(const LinearWeight& weight, std::int64_t rows, double probability) {
+  const Work whole = product(weight, rows);
+  return {whole.bytes * (1 - std::pow(1 - probability, static_cast<double>(rows))), whole.weight_operations * probability, 0};
 }
 
 // Total keys that queries at positions [begin, begin + count) attend to; window 0: all positions before.
@@ -52,11 +59,16 @@ std::vector<Work> work_of(const Model& model, const StepShape& step) {
   std::int64_t rows = 0;
   for (const SpanShape& span : step.spans) rows += span.count;
   Work qkv, o, gate_up, down, adapters;
+  const MixtureConfig& mixture = model.config().mixture;
   for (const LayerWeights& layer : model.weights().layers) {
     qkv += product(layer.qkv, rows);
     o += product(layer.o, rows);
-    gate_up += product(layer.gate_up, rows);
-    down += product(layer.down, rows);
+    gate_up += product(layer.router, rows);
+    for (std::size_t i = 0; i < layer.mlps.size(); ++i) {  // as if the router chose evenly
+      const double probability = i == 0 ? 1.0 : static_cast<double>(mixture.experts_per_token) / mixture.expert_count;
+      gate_up += product_of_some(layer.mlps[i].gate_up, rows, probability);
+      down += product_of_some(layer.mlps[i].down, rows, probability);
+    }
   }
   for (const AdapterShare& adapter : step.adapters) {
     const auto parameters = static_cast<double>(adapter.parameters);

@@ -16,6 +16,7 @@
 #include "cli/runtime_arguments.h"
 #include "engine/runtime.h"
 #include "formats/model_folder.h"
+#include "formats/model_tensors.h"
 #include "model/kv_geometry.h"
 #include "model/weights.h"
 
@@ -46,6 +47,20 @@ std::uint64_t parameter_count(const ModelFiles& files) {
   return count;
 }
 
+// How a token's experts are chosen, and how many parameters a token meets.
+void describe_mixture(const ModelConfig& config, std::uint64_t parameters) {
+  const MixtureConfig& mixture = config.mixture;
+  std::uint64_t of_experts = 0;
+  for (const TensorEntry& entry : make_model_tensors(config).entries) {
+    if (entry.site.expert > 0) of_experts += static_cast<std::uint64_t>(entry.rows * entry.columns);
+  }
+  const auto count = static_cast<std::uint64_t>(mixture.expert_count), chosen = static_cast<std::uint64_t>(mixture.experts_per_token);
+  line("active", fmt::format("{} parameters for each token", parameters - of_experts / count * (count - chosen)));
+  line("experts",
+       fmt::format("{} of {} for each token in {} layers, of width {}{}", chosen, count, std::ranges::count(mixture.layers, true),
+                   mixture.expert_width, mixture.shared_width > 0 ? fmt::format(", and a shared one of {}", mixture.shared_width) : ""));
+}
+
 // The page layout that the server would use for this model, which determines what an adapter costs.
 Result<AdapterBase> make_adapter_base(const ModelConfig& config, const std::string& backend_name, KvGeometry& kv) {
   const Result<std::unique_ptr<Backend>> backend = create_backend(backend_name, {.threads = 1});
@@ -72,6 +87,7 @@ int inspect_model(const InspectArguments& arguments) {
                             config->layer_count, config->hidden_size, config->intermediate_size, config->head_count, config->kv_head_count,
                             config->head_dim, config->vocab_size));
   line("parameters", fmt::format("{}{}", parameter_count(*files), config->tie_embeddings ? " (embeddings tied)" : ""));
+  if (config->mixture.expert_count > 0) describe_mixture(*config, parameter_count(*files));
   line("weights", fmt::format("{}: tensors {}", shown_byte_size(files->total_bytes()), shown_stored_types(*files)));
   if (opened->quantised.count > 0) line("quantised", fmt::format("{} weights: {}", opened->quantised.count, opened->quantised.description));
   line("rope", fmt::format("{}, theta {}{}", name_of(config->rope.kind), config->rope.theta,

@@ -76,16 +76,17 @@ void add_part(RecordView& record, const AdapterPart& part, const AdapterView& vi
 }
 
 // The view of one shard.
-AdapterView view_of_shard(const ImageLayout& layout, ImagePages pages, std::int32_t layer_count, std::int32_t shard_count) {
+AdapterView view_of_shard(const ImageLayout& layout, ImagePages pages, const ModuleTable& modules, std::int32_t shard_count) {
   AdapterView view;
   view.tiles.reserve(layout.tiles.size());
   for (const ImageTile& tile : layout.tiles) {
     view.tiles.push_back({pages[tile.place.page] + tile.place.offset, tile.row_begin, tile.row_count, tile.col_begin, tile.col_count});
   }
-  view.sites.resize(site_count(layer_count));
+  view.expert_count = modules.expert_count;
+  view.sites.resize(site_count(modules.layer_count, modules.expert_count));
   view.records.reserve(layout.records.size());
   for (const AdapterRecord& record : layout.records) {
-    AdapterView::Range& range = view.sites[index_of(record.site)];
+    AdapterView::Range& range = view.sites[index_of(record.site, view.expert_count)];
     if (range.count == 0) range.begin = static_cast<std::int32_t>(view.records.size());
     check(range.begin + range.count == static_cast<std::int32_t>(view.records.size()), "expected records ordered by site");
     RecordView& out = view.records.emplace_back();
@@ -99,6 +100,7 @@ AdapterView view_of_shard(const ImageLayout& layout, ImagePages pages, std::int3
     out.low_rank = record.low_rank;
     for (const AdapterPart& part : record.parts) add_part(out, part, view);
     ++range.count;
+    view.changes_mlps = view.changes_mlps || record.site.kind == SiteKind::gate_up || record.site.kind == SiteKind::down;
     range.z_cols = std::max(range.z_cols, record.z_begin + record.z_cols());
     view.shard_z_cols_max = std::max(view.shard_z_cols_max, range.z_cols);
     view.z_cols_max = std::max(view.z_cols_max, range.z_cols * (splits_input(record.site.kind) ? 1 : shard_count));
@@ -109,11 +111,11 @@ AdapterView view_of_shard(const ImageLayout& layout, ImagePages pages, std::int3
 }  // namespace
 
 std::unique_ptr<AdapterView> make_adapter_view(AdapterId id, std::span<const ImageLayout> layouts, std::span<const ImagePages> pages,
-                                               std::int32_t layer_count) {
+                                               const ModuleTable& modules) {
   check(!layouts.empty() && layouts.size() == pages.size(), "expected the images of all shards");
   const auto shard_count = static_cast<std::int32_t>(layouts.size());
   const auto view_of = [&](std::size_t shard) {
-    AdapterView view = view_of_shard(layouts[shard], pages[shard], layer_count, shard_count);
+    AdapterView view = view_of_shard(layouts[shard], pages[shard], modules, shard_count);
     view.id = id;
     return view;
   };
@@ -190,7 +192,7 @@ Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, ModelSh
   const Result<std::vector<ImageLayout>> layouts =
       is_written_by_host ? store.load(version, images, gate, shared) : load_by_copy(store, model, version, images, shared, gate);
   if (!layouts) return tl::unexpected(layouts.error());
-  std::unique_ptr<AdapterView> view = make_adapter_view(version.id(), *layouts, images, store.base().modules.layer_count);
+  std::unique_ptr<AdapterView> view = make_adapter_view(version.id(), *layouts, images, store.base().modules);
   view->added_tokens = version.traits().added_tokens;
   if (version.traits().rope != nullptr) view->rope_begin = model.rope_begin_of(*version.traits().rope);
   return view;

@@ -23,7 +23,7 @@ namespace slora {
 // Turns loaded images into what kernels read: addresses instead of places. The view is shard 0's and has those of the other shards with it.
 // Requires: layouts and pages of all shards.
 [[nodiscard]] std::unique_ptr<AdapterView> make_adapter_view(AdapterId id, std::span<const ImageLayout> layouts,
-                                                             std::span<const ImagePages> pages, std::int32_t layer_count);
+                                                             std::span<const ImagePages> pages, const ModuleTable& modules);
 
 // The code of an outcome that says that the device has failed for good.
 inline constexpr std::string_view kDeviceFailed = "device_failed";

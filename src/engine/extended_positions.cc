@@ -7,7 +7,7 @@ namespace slora {
 std::int64_t extended_positions(const RuntimeOptions& options, const ModelConfig& config, const Backend& backend,
                                 std::int64_t pool_tokens) {
   constexpr std::int64_t kDefaultMax = 1 << 20;
-  const bool can_extend = config.rope.kind == RopeKind::default_ || config.rope.kind == RopeKind::linear;
+  const bool can_extend = !config.window_rope && (config.rope.kind == RopeKind::default_ || config.rope.kind == RopeKind::linear);
   if (!can_extend) return 0;
   if (options.max_adapter_len) return std::max(*options.max_adapter_len, 0);
   if (!backend.shares_host_memory()) return 0;

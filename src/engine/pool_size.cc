@@ -99,7 +99,8 @@ Status check_weight_bytes(std::uint64_t weight_bytes, const FreeMemory& memory) 
 
 std::int64_t trained_positions(const ModelConfig& config) {
   const RopeConfig& rope = config.rope;
-  if (rope.kind == RopeKind::dynamic) return rope.original_max_position;
+  if (rope.kind == RopeKind::dynamic || rope.kind == RopeKind::longrope)
+    return std::min(rope.original_max_position, config.max_position_embeddings);
   if (rope.kind == RopeKind::yarn) {
     const double extended = std::min(rope.factor * static_cast<double>(rope.original_max_position), kPositionsMax);
     return std::max(config.max_position_embeddings, static_cast<std::int64_t>(extended));
@@ -114,7 +115,9 @@ Result<std::int32_t> choose_max_model_len(const RuntimeOptions& options, const M
   if (*options.max_model_len > trained) {
     return error("E_MAX_MODEL_LEN", "--max-model-len: {} is beyond the {} positions that the model was made for (config.json, {})",
                  *options.max_model_len, trained,
-                 config.rope.kind == RopeKind::dynamic ? "dynamic RoPE is served up to its original length" : "max_position_embeddings");
+                 config.rope.kind == RopeKind::dynamic || config.rope.kind == RopeKind::longrope
+                     ? "dynamic and longrope RoPE are served up to their original lengths"
+                     : "max_position_embeddings");
   }
   if (*options.max_model_len > pool_tokens) {
     return error("E_MAX_MODEL_LEN",

@@ -69,6 +69,7 @@ ModelShape model_shape_of(const ModelConfig& config, const ShardShape& shard, co
           .hidden = config.hidden_size,
           .intermediate = shard.mlp.count,
           .vocabulary = config.vocab_size,
+          .further_ops_of = config.needs_further_ops() ? name_of(config.family) : std::string_view(),
           .windows = std::move(windows),
           .step_rows_max = limits.step_tokens_max,
           .output_rows_max = limits.output_rows_max};

@@ -69,6 +69,8 @@ struct GgufFile {
 // head_count is 0, or divides the rows of a matrix into even numbers.
 [[nodiscard]] std::shared_ptr<const TensorForm> gguf_form(std::shared_ptr<const ReadOnlyFile> file, GgufTensor tensor,
                                                           std::int64_t head_count);
+// Reads the gains of a norm that are stored with 1 added. Requires: the tensor is a vector of F32.
+[[nodiscard]] std::shared_ptr<const TensorForm> gguf_gain_form(std::shared_ptr<const ReadOnlyFile> file, GgufTensor tensor);
 [[nodiscard]] ReadableTensor readable_tensor(const GgufFile& file, const GgufTensor& tensor);
 
 }  // namespace slora

@@ -120,7 +120,9 @@ class ConfigMaker {
                    quote(key_of("attention.head_count")), heads, hidden);
     }
     const std::int64_t head_dim = stated->value_or(hidden / heads);
+    if (Status taken = take_rotated_dim(head_dim); !taken) return taken;
     for (const std::string_view name : {"attention.value_length", "rope.dimension_count"}) {
+      if (name == "rope.dimension_count" && model_.architecture->rotates_in_part) continue;
       const Result<std::optional<std::int64_t>> other = optional_size(name);
       if (!other) return tl::unexpected(other.error());
       if (other->value_or(head_dim) != head_dim) {
@@ -129,6 +131,16 @@ class ConfigMaker {
       }
     }
     config_["head_dim"] = head_dim;
+    return {};
+  }
+
+  Status take_rotated_dim(std::int64_t head_dim) {
+    rotated_dim_ = head_dim;
+    if (!model_.architecture->rotates_in_part) return {};
+    const Result<std::optional<std::int64_t>> rotated = optional_size("rope.dimension_count");
+    if (!rotated) return tl::unexpected(rotated.error());
+    rotated_dim_ = rotated->value_or(head_dim);
+    if (rotated_dim_ != head_dim) config_["partial_rotary_factor"] = static_cast<double>(rotated_dim_) / static_cast<double>(head_dim);
     return {};
   }
 
@@ -168,7 +180,7 @@ class ConfigMaker {
     for (const char* key : {"rms_norm_eps", "rope_theta"}) {
       if (!std::isfinite(config_[key].get<double>())) return error("E_MODEL_CONFIG", "\"{}\": expected a finite number", key);
     }
-    Result<Json> rope = rope_scaling_of_gguf(model_, config_["rope_theta"].get<double>(), config_["head_dim"].get<std::int64_t>());
+    Result<Json> rope = rope_scaling_of_gguf(model_, config_["rope_theta"].get<double>(), rotated_dim_);
     if (!rope) return forward_error(rope);
     if (!rope->is_null()) config_["rope_scaling"] = std::move(*rope);
 
@@ -176,19 +188,39 @@ class ConfigMaker {
       if (model_.find_tensor("blk.0.attn_q.bias") != nullptr) config_["attention_bias"] = true;
       if (model_.find_tensor("blk.0.ffn_gate.bias") != nullptr) config_["mlp_bias"] = true;
     }
+    if (Status taken = take_numbers(); !taken) return taken;
     return take_window();
+  }
+
+  // What only some architectures have.
+  Status take_numbers() {
+    const GgufArchitecture& architecture = *model_.architecture;
+    for (const GgufName& number : architecture.numbers) {
+      const Result<std::optional<double>> found = optional_entry<double>(number.gguf);
+      if (!found) return tl::unexpected(found.error());
+      if (*found) config_[std::string(number.other)] = **found;
+    }
+    if (architecture.layers_of_wide_query > 0) {
+      const bool is_wide = config_["num_hidden_layers"] == architecture.layers_of_wide_query;
+      config_["query_pre_attn_scalar"] =
+          is_wide ? config_["hidden_size"].get<std::int64_t>() / config_["num_attention_heads"].get<std::int64_t>()
+                  : config_["head_dim"].get<std::int64_t>();
+    }
+    return {};
   }
 
   // A llama has no window, but a Mistral may have one.
   Status take_window() {
     const Result<std::optional<std::int64_t>> window = optional_entry<std::int64_t>("attention.sliding_window");
     if (!window) return tl::unexpected(window.error());
+    const std::string_view type = model_.architecture->window_type;
+    if (*window && **window == 0) config_["sliding_window"] = nullptr;
     if (window->value_or(0) == 0) return {};
-    if (model_.architecture->model_type != "llama") {
+    if (type.empty()) {
       return error("E_UNSUPPORTED_MODEL", "entry {}: expected 0 for {}, found {}", quote(key_of("attention.sliding_window")),
                    model_.architecture->name, **window);
     }
-    config_["model_type"] = "mistral";
+    config_["model_type"] = std::string(type);
     config_["sliding_window"] = **window;
     return {};
   }
@@ -202,7 +234,9 @@ class ConfigMaker {
       const Json found = as_json(value);
       if (name == "attention.causal" && found != true)
         return error("E_UNSUPPORTED_MODEL", "entry {}: expected true, found {}", quote(key), shown(found));
-      if (is_off(found) || std::ranges::find(kKnownEntries, name) != kKnownEntries.end()) continue;
+      const bool is_known = std::ranges::find(kKnownEntries, name) != kKnownEntries.end() ||
+                            std::ranges::find(model_.architecture->numbers, name, &GgufName::gguf) != model_.architecture->numbers.end();
+      if (is_off(found) || is_known) continue;
       if (std::ranges::find(kRefusedEntries, name) != kRefusedEntries.end())
         return error("E_UNSUPPORTED_MODEL", "entry {}: expected 0, found {}; models with it are not served", quote(key), shown(found));
       if (const std::string word = suspicious_word(name, found); !word.empty()) {
@@ -218,6 +252,7 @@ class ConfigMaker {
   const GgufModel& model_;
   const GgufFile& head_;
   Json config_;
+  std::int64_t rotated_dim_ = 0;  // of a head
   GgufConfig made_;
 };
 

@@ -57,7 +57,36 @@ class GgufForm final : public TensorForm {
   std::uint64_t columns_;  // of a row
 };
 
+class GgufGainForm final : public TensorForm {
+ public:
+  GgufGainForm(std::shared_ptr<const ReadOnlyFile> file, GgufTensor tensor) : file_(std::move(file)), tensor_(std::move(tensor)) {
+    check(tensor_.info.shape.size() == 1 && tensor_.info.dtype == DType::f32 && !tensor_.type->is_quantised(), "expected a vector of F32");
+  }
+
+  std::string_view stored_as() const override { return tensor_.type->name; }
+
+  Status read_rows(std::int64_t row_begin, std::span<std::byte> out) const override {
+    const std::uint64_t begin = static_cast<std::uint64_t>(row_begin) * sizeof(float);
+    if (Status read = file_->read_at(out, tensor_.info.offset + begin); !read) return read;
+    for (std::size_t at = 0; at < out.size(); at += sizeof(float)) {
+      float gain = 0;
+      std::memcpy(&gain, &out[at], sizeof(float));
+      gain -= 1.0f;
+      std::memcpy(&out[at], &gain, sizeof(float));
+    }
+    return {};
+  }
+
+ private:
+  const std::shared_ptr<const ReadOnlyFile> file_;
+  const GgufTensor tensor_;
+};
+
 }  // namespace
+
+std::shared_ptr<const TensorForm> gguf_gain_form(std::shared_ptr<const ReadOnlyFile> file, GgufTensor tensor) {
+  return std::make_shared<GgufGainForm>(std::move(file), std::move(tensor));
+}
 
 std::shared_ptr<const TensorForm> gguf_form(std::shared_ptr<const ReadOnlyFile> file, GgufTensor tensor, std::int64_t head_count) {
   return std::make_shared<GgufForm>(std::move(file), std::move(tensor), head_count);

@@ -11,8 +11,9 @@ namespace slora {
 namespace {
 
 constexpr std::string_view kEnding = ".gguf";
-constexpr std::int64_t kGgufShardsMax = 512;                    // each file stays open
-constexpr std::string_view kRopeFactors = "rope_freqs.weight";  // read with the config
+constexpr std::int64_t kGgufShardsMax = 512;  // each file stays open
+constexpr std::string_view kRopeFactors[] = {"rope_freqs.weight", "rope_factors_short.weight",
+                                             "rope_factors_long.weight"};  // read with the config
 
 // "-00001-of-00003.gguf"
 std::string shard_ending(std::int64_t index, std::int64_t count) { return fmt::format("-{:05}-of-{:05}{}", index + 1, count, kEnding); }
@@ -95,10 +96,11 @@ class TensorConverter {
 
   Status add(const GgufFile& file, std::size_t file_index, const GgufTensor& tensor) {
     const std::string& name = tensor.info.name;
-    if (name == kRopeFactors) return {};
+    if (std::ranges::find(kRopeFactors, name) != std::end(kRopeFactors)) return {};
     const std::size_t dot = name.rfind('.');
     const std::string ending = dot == std::string::npos ? "" : name.substr(dot);
-    const std::optional<std::string> path = dot == std::string::npos ? std::nullopt : path_of_gguf(std::string_view(name).substr(0, dot));
+    const std::optional<std::string> path =
+        dot == std::string::npos ? std::nullopt : path_of_gguf(*model_.architecture, std::string_view(name).substr(0, dot));
     if (!path || (ending != ".weight" && ending != ".bias")) {
       return error("E_UNKNOWN_TENSOR", "{}: tensor {}: expected a tensor of {} models, found another", file.file->name(), quote(name),
                    model_.architecture->name);
@@ -112,7 +114,13 @@ class TensorConverter {
       return error("E_SHAPE", "{}: tensor {}: expected rows of {} heads of pairs, found {}", file.file->name(), quote(name), heads,
                    tensor.info.shape[0]);
     }
-    ModelTensor& added = tensors_.emplace_back(ModelTensor{tensor.info, file_index, gguf_form(file.file, tensor, heads)});
+    const bool is_whole_gain = model_.architecture->has_whole_gains && path->ends_with("norm");
+    if (is_whole_gain && (tensor.info.shape.size() != 1 || tensor.type->name != "F32")) {
+      return error("E_DTYPE", "{}: tensor {}: expected a vector of F32, found {} dimensions of {}", file.file->name(), quote(name),
+                   tensor.info.shape.size(), tensor.type->name);
+    }
+    auto form = is_whole_gain ? gguf_gain_form(file.file, tensor) : gguf_form(file.file, tensor, heads);
+    ModelTensor& added = tensors_.emplace_back(ModelTensor{tensor.info, file_index, std::move(form)});
     added.info.name = *path + ending;
     return {};
   }

@@ -39,8 +39,8 @@ struct GgufConfig {
 [[nodiscard]] Result<GgufConfig> config_of_gguf(const GgufModel& model);
 // The same, interpreted.
 [[nodiscard]] Result<ModelConfig> model_config_of_gguf(const GgufModel& model);
-// "rope_scaling" of config.json; null where there is none.
-[[nodiscard]] Result<Json> rope_scaling_of_gguf(const GgufModel& model, double theta, std::int64_t head_dim);
+// "rope_scaling" of config.json; null where there is none. `rotated_dim`: elements of a head that rotate.
+[[nodiscard]] Result<Json> rope_scaling_of_gguf(const GgufModel& model, double theta, std::int64_t rotated_dim);
 
 // The tensors by the names and in the order of rows that config.json's models have. `config` is config_of_gguf's. E_UNKNOWN_TENSOR,
 // E_SHAPE, E_MODEL_FILES.

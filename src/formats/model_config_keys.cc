@@ -23,15 +23,22 @@ constexpr std::array kRefused = {
     "clip_qkv",
     "embedding_multiplier",
     "final_logit_softcapping",
+    "first_k_dense_replace",
     "is_encoder_decoder",
     "kv_lora_rank",
     "logit_scale",
     "logits_scaling",
     "moe_intermediate_size",
+    "moe_layer_freq",
+    "moe_num_experts",
+    "n_group",
     "n_routed_experts",
+    "n_shared_experts",
     "no_rope_layers",
+    "norm_topk_prob",
     "num_experts",
     "num_experts_per_tok",
+    "num_experts_shared",
     "num_local_experts",
     "parallel_attn",
     "pruned_heads",
@@ -43,8 +50,16 @@ constexpr std::array kRefused = {
     "rope_interleaved",
     "rope_local_base_freq",
     "rotary_pct",
+    "routed_scaling_factor",
+    "scoring_func",
+    "shared_expert_intermediate_size",
+    "shared_intermediate_size",
     "sparsity_config",
     "text_config",
+    "topk_group",
+    "topk_method",
+    "use_bidirectional_attention",
+    "use_expert_bias",
     "use_mrope",
     "use_qk_norm",
     "vision_config",
@@ -56,6 +71,7 @@ constexpr std::array kHarmless = {
     "_attn_implementation_autoset",
     "_flash_attn_2_enabled",
     "_name_or_path",
+    "_sliding_window_pattern",
     "architectures",
     "attention_bias",
     "attention_dropout",
@@ -66,6 +82,7 @@ constexpr std::array kHarmless = {
     "bad_words_ids",
     "begin_suppress_tokens",
     "bos_token_id",
+    "cache_implementation",
     "chunk_size_feed_forward",
     "compression_config",
     "cross_attention_hidden_size",
@@ -183,9 +200,13 @@ bool is_one_factor(std::string_view key, const Json& value) {
 
 }  // namespace
 
-Status check_model_config_keys(std::vector<std::string>& warnings, const Json& config) {
+Status check_model_config_keys(std::vector<std::string>& warnings, const Json& config, const ModelFamily& family) {
+  const auto is_read = [&](std::string_view key) {
+    return contains(kHarmless, key) || std::ranges::find(family.keys, key) != family.keys.end() ||
+           std::ranges::find(family.numbers, key, &NumberKey::name) != family.numbers.end();
+  };
   for (const auto& [key, value] : config.get_ref<const Json::object_t&>()) {
-    if (is_off(value) || contains(kHarmless, key)) continue;
+    if (is_off(value) || is_read(key)) continue;
     if (contains(kRefused, key)) {
       if (is_one_factor(key, value)) continue;
       return error("E_UNSUPPORTED_MODEL", "\"{}\": expected nothing, found {}; models with it are not served", key, shown(value));

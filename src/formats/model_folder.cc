@@ -18,14 +18,19 @@ namespace slora {
 namespace {
 
 constexpr std::size_t kNamesShown = 4;
-constexpr std::string_view kEmbeddingTable = "model.embed_tokens.weight", kHeadTable = "lm_head.weight";
 
 // Lets the flags of one config follow the tensors of its files.
 class Agreement {
  public:
-  explicit Agreement(ModelFolder& folder) : config_(folder.config), files_(folder.files) {}
+  explicit Agreement(ModelFolder& folder)
+      : config_(folder.config),
+        files_(folder.files),
+        tensors_(*traits_of(config_.family).tensors),
+        embedding_table_(fmt::format("{}.weight", tensors_.embedding)),
+        head_table_(fmt::format("{}.weight", tensors_.head)) {}
 
   Status reach() {
+    take_text_model();
     add_prefixes();
     for (const auto step : {&Agreement::settle_tied_tables, &Agreement::settle_biases}) {
       if (Status settled = (this->*step)(); !settled) return settled;
@@ -41,9 +46,23 @@ class Agreement {
     config_.warnings.push_back(fmt::format(text, std::forward<Args>(args)...));
   }
 
+  // What text needs, under the names of the family's table.
+  void take_text_model() {
+    std::vector<std::string> names;
+    for (const ModelTensor& tensor : files_.tensors()) names.push_back(tensor.info.name);
+    for (const std::string& name : names) {
+      if (tensors_.leaves_out(name)) {
+        files_.remove(name);
+        continue;
+      }
+      std::string canonical = tensors_.canonical(name);
+      if (canonical != name && files_.find(canonical) == nullptr) files_.rename(name, std::move(canonical));
+    }
+  }
+
   // Files that were saved without the head name everything without "model.".
   void add_prefixes() {
-    if (files_.find(kEmbeddingTable) != nullptr || files_.find("embed_tokens.weight") == nullptr) return;
+    if (files_.find(embedding_table_) != nullptr || files_.find("embed_tokens.weight") == nullptr) return;
     std::vector<std::string> names;
     for (const ModelTensor& tensor : files_.tensors()) {
       if (!tensor.info.name.starts_with("lm_head.") && !tensor.info.name.starts_with("model.")) names.push_back(tensor.info.name);
@@ -56,22 +75,22 @@ class Agreement {
 
   // Both tables: used as they are unless they are equal. Only the head: it is the embedding too.
   Status settle_tied_tables() {
-    const ModelTensor* embedding = files_.find(kEmbeddingTable);
-    const ModelTensor* head = files_.find(kHeadTable);
+    const ModelTensor* embedding = files_.find(embedding_table_);
+    const ModelTensor* head = files_.find(head_table_);
     if (!config_.tie_embeddings || head == nullptr) return {};
     if (embedding == nullptr) {
-      files_.rename(kHeadTable, std::string(kEmbeddingTable));
+      files_.rename(head_table_, embedding_table_);
       return {};
     }
     const Result<bool> equal = files_.are_equal(*embedding, *head);
     if (!equal) return tl::unexpected(equal.error());
     if (*equal) {
-      files_.remove(kHeadTable);
+      files_.remove(head_table_);
       return {};
     }
     config_.tie_embeddings = false;
     warn("config.json: \"tie_word_embeddings\" is true, but {} of {} and {} of {} differ: both are used, as in transformers",
-         kEmbeddingTable, files_.file_of(*embedding), kHeadTable, files_.file_of(*head));
+         embedding_table_, files_.file_of(*embedding), head_table_, files_.file_of(*head));
     return {};
   }
 
@@ -169,6 +188,8 @@ class Agreement {
 
   ModelConfig& config_;
   ModelFiles& files_;
+  const FamilyTensors& tensors_;
+  const std::string embedding_table_, head_table_;
 };
 
 // Makes weights of what the files have of quantised ones.

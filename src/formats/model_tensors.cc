@@ -18,17 +18,34 @@ TensorEntry entry_of(const ModelConfig& config, TensorRole role, Site site, std:
           .columns = size_of(config, columns)};
 }
 
+bool is_part(const ModelConfig& config, std::int32_t layer, LayerPart part) {
+  return part == LayerPart::every_layer || config.has_mixture(layer) == (part != LayerPart::dense_mlp);
+}
+
 void add_layer(std::vector<TensorEntry>& entries, const ModelConfig& config, const FamilyTensors& family, std::int32_t layer) {
   const auto is_set = [&](bool ModelConfig::*flag, bool otherwise) { return flag == nullptr ? otherwise : config.*flag; };
-  for (const LayerModule& module : family.layer) {
-    if (!is_set(module.is_present, true)) continue;
-    TensorEntry entry = entry_of(config, module.role, {layer, module.site},
-                                 fmt::format("{}.{}.{}", family.layer_prefix, layer, module.name), module.rows, module.columns);
+  const auto add = [&](const LayerModule& module, std::int32_t expert) {
+    // An expert's files count from 0, its sites from 1.
+    const std::string name = expert > 0 ? fmt::format(fmt::runtime(module.name), expert - 1) : std::string(module.name);
+    TensorEntry entry = entry_of(config, module.role, {layer, module.site, expert},
+                                 fmt::format("{}.{}.{}", family.layer_prefix, layer, name), module.rows, module.columns);
     entry.has_bias = is_set(module.has_bias, false);
     const TensorEntry& before = entries.back();
     if (module.role == TensorRole::product && before.role == TensorRole::product && before.site == entry.site)
       entry.slice_begin = before.slice_begin + before.rows;
     entries.push_back(std::move(entry));
+  };
+  std::vector<LayerModule> of_experts;
+  for (const LayerModule& module : family.layer) {
+    if (!is_set(module.is_present, true) || !is_part(config, layer, module.part)) continue;
+    if (module.part == LayerPart::each_expert) {
+      of_experts.push_back(module);
+    } else {
+      add(module, 0);
+    }
+  }
+  for (std::int32_t expert = 1; expert <= config.mixture.expert_count; ++expert) {
+    for (const LayerModule& module : of_experts) add(module, expert);
   }
 }
 
@@ -39,7 +56,7 @@ bool is_one_product(const TensorEntry& a, const TensorEntry& b) {
 }  // namespace
 
 ModelTensors make_model_tensors(const ModelConfig& config) {
-  const FamilyTensors& family = traits_of(config.family).tensors;
+  const FamilyTensors& family = *traits_of(config.family).tensors;
   ModelTensors tensors;
   std::vector<TensorEntry>& entries = tensors.entries;
   entries.push_back(entry_of(config, TensorRole::product, kHeadSite, std::string(family.head), Extent::vocabulary, Extent::hidden));

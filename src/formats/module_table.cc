@@ -1,6 +1,7 @@
 #include "formats/module_table.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "base/check.h"
@@ -40,8 +41,12 @@ std::optional<SiteKind> site_of(TensorRole role) {
       return SiteKind::query_norm;
     case TensorRole::key_norm:
       return SiteKind::key_norm;
+    case TensorRole::attention_out_norm:
+      return SiteKind::attention_out_norm;
     case TensorRole::mlp_norm:
       return SiteKind::mlp_norm;
+    case TensorRole::mlp_out_norm:
+      return SiteKind::mlp_out_norm;
     case TensorRole::output_norm:
       return SiteKind::output_norm;
     case TensorRole::embedding:
@@ -69,13 +74,15 @@ void add_others(ModuleTable& table, const ModelTensors& tensors) {
 }  // namespace
 
 const OtherModule* ModuleTable::find_other(std::string_view path) const {
-  const auto at = std::ranges::find(others, path, &OtherModule::path);
+  const auto at = std::ranges::find(others, traits_of(family).tensors->canonical(path), &OtherModule::path);
   return at != others.end() ? &*at : nullptr;
 }
 
 const ModuleEntry* ModuleTable::find(std::string_view path) const {
-  const auto at = std::find_if(modules.begin(), modules.end(), [&](const ModuleEntry& module) { return module.path == path; });
-  return at != modules.end() ? &*at : nullptr;
+  const std::string canonical = traits_of(family).tensors->canonical(path);
+  const auto at =
+      std::ranges::lower_bound(by_path, canonical, {}, [&](std::uint32_t index) -> const std::string& { return modules[index].path; });
+  return at != by_path.end() && modules[*at].path == canonical ? &modules[*at] : nullptr;
 }
 
 ModuleTable make_module_table(const ModelConfig& config, std::span<const ShardShape> shards) {
@@ -87,8 +94,10 @@ ModuleTable make_module_table(const ModelConfig& config, std::span<const ShardSh
   table.family = config.family;
   table.head_count = config.head_count;
   table.kv_head_count = config.kv_head_count;
+  table.expert_count = config.mixture.expert_count;
   table.ties_embeddings = config.tie_embeddings;
   table.rope = config.rope;
+  table.has_window_rope = config.window_rope.has_value();
   table.max_position_embeddings = config.max_position_embeddings;
   table.shard_count = static_cast<std::int32_t>(shards.size());
   const ModelTensors tensors = make_model_tensors(config);
@@ -97,6 +106,9 @@ ModuleTable make_module_table(const ModelConfig& config, std::span<const ShardSh
   std::erase_if(products, [](std::span<const TensorEntry> product) { return product.front().role != TensorRole::product; });
   std::ranges::stable_partition(products, [&](const auto& product) { return !is_head(product); });
   for (const std::span<const TensorEntry> product : products) add_product(table, product, shards);
+  table.by_path.resize(table.modules.size());
+  std::iota(table.by_path.begin(), table.by_path.end(), 0);
+  std::ranges::sort(table.by_path, {}, [&](std::uint32_t index) -> const std::string& { return table.modules[index].path; });
   add_others(table, tensors);
   return table;
 }

@@ -45,8 +45,10 @@ struct OtherModule {
 struct ModuleTable {
   std::vector<ModuleEntry> modules;
   std::vector<OtherModule> others;
-  bool ties_embeddings = false;  // the head reads the embedding's weight
+  std::vector<std::uint32_t> by_path;  // indices of modules, by their paths in ascending order: mixtures of experts have thousands
+  bool ties_embeddings = false;        // the head reads the embedding's weight
   RopeConfig rope;
+  bool has_window_rope = false;  // layers with a window have another
   std::int64_t max_position_embeddings = 0;
   std::int32_t hidden_size = 0;
   std::int32_t vocab_size = 0;
@@ -55,8 +57,9 @@ struct ModuleTable {
   Family family = Family::llama;
   std::int32_t head_count = 0;
   std::int32_t kv_head_count = 0;
+  std::int32_t expert_count = 0;  // of each layer, that a router chooses from; their sites are 1 and up
 
-  // The module of this path, or nullptr.
+  // The module of this path, as the family's table writes it or an alias of it, or nullptr.
   [[nodiscard]] const ModuleEntry* find(std::string_view path) const;
   [[nodiscard]] const OtherModule* find_other(std::string_view path) const;
 };

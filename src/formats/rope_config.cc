@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string_view>
 
 #include "formats/suspicious_words.h"
@@ -12,25 +13,27 @@
 namespace slora {
 namespace {
 
-constexpr std::array<std::string_view, 5> kKindNames = {"default", "linear", "llama3", "yarn", "dynamic"};
+constexpr std::array<std::string_view, 6> kKindNames = {"default", "linear", "llama3", "yarn", "dynamic", "longrope"};
 
 // The keys that a kind reads, besides those of every kind.
 constexpr std::array<std::string_view, 4> kCommonKeys = {"rope_type", "type", "rope_theta", "partial_rotary_factor"};
 struct KindKey {
   std::string_view name;
-  std::array<bool, 5> read_by;  // in the order of RopeKind
+  std::array<bool, 6> read_by;  // in the order of RopeKind
 };
 constexpr KindKey kKindKeys[] = {
-    {"factor", {false, true, true, true, true}},
-    {"original_max_position_embeddings", {false, false, true, true, true}},
-    {"low_freq_factor", {false, false, true, false, false}},
-    {"high_freq_factor", {false, false, true, false, false}},
-    {"beta_fast", {false, false, false, true, false}},
-    {"beta_slow", {false, false, false, true, false}},
-    {"truncate", {false, false, false, true, false}},
-    {"attention_factor", {false, false, false, true, false}},
-    {"mscale", {false, false, false, true, false}},
-    {"mscale_all_dim", {false, false, false, true, false}},
+    {"factor", {false, true, true, true, true, true}},
+    {"original_max_position_embeddings", {false, false, true, true, true, true}},
+    {"low_freq_factor", {false, false, true, false, false, false}},
+    {"high_freq_factor", {false, false, true, false, false, false}},
+    {"beta_fast", {false, false, false, true, false, false}},
+    {"beta_slow", {false, false, false, true, false, false}},
+    {"truncate", {false, false, false, true, false, false}},
+    {"attention_factor", {false, false, false, true, false, true}},
+    {"mscale", {false, false, false, true, false, false}},
+    {"mscale_all_dim", {false, false, false, true, false, false}},
+    {"short_factor", {false, false, false, false, false, true}},
+    {"long_factor", {false, false, false, false, false, true}},
 };
 // Keys that change nothing: how the checkpoint was made.
 constexpr std::array<std::string_view, 2> kHarmlessKeys = {"finetuned", "max_position_embeddings"};
@@ -50,23 +53,28 @@ Status take_number(double& out, const Json& params, std::string_view key, double
   return {};
 }
 
-Result<RopeKind> kind_of(const Json& params) {
+Result<RopeKind> kind_of(const Json& params, const RopeRules& rules) {
   Result<std::optional<std::string>> name = optional_string_at(params, "rope_type");
   if (name && !*name) name = optional_string_at(params, "type");
   if (!name) return forward_error(name);
   const std::string wanted = name->value_or("default");
-  const auto* at = std::find(kKindNames.begin(), kKindNames.end(), wanted);
-  if (at == kKindNames.end()) {
-    return error("E_UNSUPPORTED_MODEL", "RoPE \"rope_type\": expected {}, found {}", fmt::join(kKindNames, ", "), quote(wanted));
+  const bool has_longrope = rules.longrope_head_dim > 0;
+  if (has_longrope && (wanted == "su" || wanted == "yarn")) return RopeKind::longrope;  // its former names in Phi 3
+  const auto served = std::span(kKindNames).first(kKindNames.size() - (has_longrope ? 0 : 1));
+  const auto at = std::ranges::find(served, wanted);
+  if (at == served.end()) {
+    return error("E_UNSUPPORTED_MODEL", "RoPE \"rope_type\": expected {}, found {}", fmt::join(served, ", "), quote(wanted));
   }
-  return static_cast<RopeKind>(at - kKindNames.begin());
+  return static_cast<RopeKind>(at - served.begin());
 }
 
 Status check_key(std::vector<std::string>& warnings, const std::string& key, const Json& value, RopeKind kind) {
   const auto is_in = [&](const auto& keys) { return std::find(keys.begin(), keys.end(), key) != keys.end(); };
   if (value.is_null() || is_in(kCommonKeys) || is_in(kHarmlessKeys)) return {};
   const bool is_one_factor = value.is_number() && value.get<double>() == 1.0 && key.find("factor") != std::string::npos;
-  if (const auto* known = std::ranges::find(kKindKeys, key, &KindKey::name); known != std::ranges::end(kKindKeys)) {
+  const bool is_of_another_rotation = kind != RopeKind::longrope && (key == "short_factor" || key == "long_factor");
+  const auto* const known = std::ranges::find(kKindKeys, key, &KindKey::name);
+  if (known != std::ranges::end(kKindKeys) && !is_of_another_rotation) {
     if (!known->read_by[static_cast<std::size_t>(kind)] && !is_one_factor) {
       warnings.push_back(
           fmt::format("config.json: RoPE {} is left out, as in transformers: type {} does not use it", quote(key), name_of(kind)));
@@ -83,20 +91,48 @@ Status check_key(std::vector<std::string>& warnings, const std::string& key, con
   return {};
 }
 
-Status refuse_unserved(std::vector<std::string>& warnings, const Json& config, const Json& params, RopeKind kind) {
+Status check_keys(std::vector<std::string>& warnings, const Json& params, RopeKind kind) {
   constexpr std::size_t kKeysMax = 64;
   if (params.size() > kKeysMax) return error("E_MODEL_CONFIG", "RoPE: expected at most {} keys, found {}", kKeysMax, params.size());
   for (const auto& [key, value] : params.get_ref<const Json::object_t&>()) {
     if (Status checked = check_key(warnings, key, value, kind); !checked) return checked;
   }
+  return {};
+}
+
+Status take_rotary_share(RopeConfig& rope, const Json& config, const Json& params, const RopeRules& rules) {
   for (const Json* where : {&config, &params}) {
-    Result<std::optional<double>> fraction = optional_number_at(*where, "partial_rotary_factor");
-    if (!fraction) return forward_error(fraction);
-    if (fraction->value_or(1.0) != 1.0) {
-      return error("E_UNSUPPORTED_MODEL", "\"partial_rotary_factor\": expected 1, found {}; partly rotated heads are not served",
-                   **fraction);
-    }
+    Result<std::optional<double>> share = optional_number_at(*where, "partial_rotary_factor");
+    if (!share) return forward_error(share);
+    if (*share) rope.rotary_share = **share;
   }
+  if (rope.rotary_share == 1.0) return {};
+  if (rules.longrope_head_dim == 0) {
+    return error("E_UNSUPPORTED_MODEL", "\"partial_rotary_factor\": expected 1, found {}; partly rotated heads are not served",
+                 rope.rotary_share);
+  }
+  const bool is_possible = rope.rotary_share > 0.0 && rope.rotary_share < 1.0;
+  if (is_possible && rope.rotary_dim(rules.longrope_head_dim) >= 2 && rope.rotary_dim(rules.longrope_head_dim) % 2 == 0) return {};
+  return error("E_MODEL_CONFIG", "\"partial_rotary_factor\": expected an even number of rotated elements of {}, found {}",
+               rules.longrope_head_dim, rope.rotary_share);
+}
+
+// Up to the original length the short factors hold. What exceeds it is not served, so the long ones only have to be there.
+Status take_longrope(RopeConfig& rope, const Json& params, std::int64_t max_position_embeddings, const RopeRules& rules) {
+  const Json* const factors = find_member(params, "short_factor");
+  const auto count = static_cast<std::size_t>(rope.rotary_dim(rules.longrope_head_dim) / 2);
+  if (factors == nullptr || !factors->is_array() || factors->size() != count)
+    return error("E_MODEL_CONFIG", "RoPE \"short_factor\": expected a list of {} numbers, half of what rotates of a head", count);
+  for (const Json& factor : *factors) {
+    if (!factor.is_number() || !(factor.get<double>() > 0.0))
+      return error("E_MODEL_CONFIG", "RoPE \"short_factor\": expected numbers above 0, found {}", shown(factor));
+    rope.short_factors.push_back(factor.get<double>());
+  }
+  rope.factor = static_cast<double>(max_position_embeddings) / static_cast<double>(rope.original_max_position);  // if absent
+  if (Status taken = take_number(rope.factor, params, "factor", 0.0); !taken) return taken;
+  Result<std::optional<double>> attention_factor = optional_number_at(params, "attention_factor");
+  if (!attention_factor) return forward_error(attention_factor);
+  rope.attention_factor = *attention_factor;
   return {};
 }
 
@@ -147,7 +183,7 @@ Status take_yarn(RopeConfig& rope, const Json& params, std::int64_t max_position
   return {};
 }
 
-Status take_kind(RopeConfig& rope, const Json& params, std::int64_t max_position_embeddings) {
+Status take_kind(RopeConfig& rope, const Json& params, std::int64_t max_position_embeddings, const RopeRules& rules) {
   switch (rope.kind) {
     case RopeKind::default_:
       return {};
@@ -160,6 +196,8 @@ Status take_kind(RopeConfig& rope, const Json& params, std::int64_t max_position
     case RopeKind::dynamic:
       rope.original_max_position = max_position_embeddings;  // the reference implementation uses no other length
       return take_required(rope.factor, params, "factor", 0.0);
+    case RopeKind::longrope:
+      return take_longrope(rope, params, max_position_embeddings, rules);
   }
   return {};
 }
@@ -168,7 +206,8 @@ Status take_kind(RopeConfig& rope, const Json& params, std::int64_t max_position
 
 std::string_view name_of(RopeKind kind) { return kKindNames[static_cast<std::size_t>(kind)]; }
 
-Result<RopeConfig> parse_rope_config(std::vector<std::string>& warnings, const Json& config, std::int64_t max_position_embeddings) {
+Result<RopeConfig> parse_rope_config(std::vector<std::string>& warnings, const Json& config, std::int64_t max_position_embeddings,
+                                     const RopeRules& rules) {
   const Json none(Json::value_t::object);
   const Json* found = find_member(config, "rope_scaling");
   if (found == nullptr || found->empty()) found = find_member(config, "rope_parameters");
@@ -176,17 +215,19 @@ Result<RopeConfig> parse_rope_config(std::vector<std::string>& warnings, const J
   if (!params.is_object()) {
     return error("E_BAD_JSON", "\"rope_scaling\" or \"rope_parameters\": expected an object, found {}", shown(params));
   }
-  Result<RopeKind> kind = kind_of(params);
+  Result<RopeKind> kind = kind_of(params, rules);
   if (!kind) return forward_error(kind);
-  if (Status served = refuse_unserved(warnings, config, params, *kind); !served) return forward_error(served);
+  if (Status served = check_keys(warnings, params, *kind); !served) return forward_error(served);
   Result<std::int64_t> length = original_length(config, params, max_position_embeddings);
   if (!length) return forward_error(length);
   RopeConfig rope;
   rope.kind = *kind;
+  rope.theta = rules.theta_if_absent;
+  if (Status taken = take_rotary_share(rope, config, params, rules); !taken) return forward_error(taken);
   rope.original_max_position = *length;
   if (Status taken = take_number(rope.theta, config, "rope_theta", 1.0); !taken) return forward_error(taken);
   if (Status taken = take_number(rope.theta, params, "rope_theta", 1.0); !taken) return forward_error(taken);
-  if (Status taken = take_kind(rope, params, max_position_embeddings); !taken) return forward_error(taken);
+  if (Status taken = take_kind(rope, params, max_position_embeddings, rules); !taken) return forward_error(taken);
   return rope;
 }
 

@@ -13,6 +13,9 @@ Status check_multiple(std::string_view key, std::int32_t value, std::int32_t sha
 }
 
 Status check_divides(const ModelConfig& config, std::int32_t shard_count) {
+  if (shard_count > 1 && !traits_of(config.family).tensors->can_be_cut())
+    return error("E_SHARDS", "config.json: \"model_type\": {} models are served in one piece, not in {} shards", name_of(config.family),
+                 shard_count);
   if (Status heads = check_multiple("num_attention_heads", config.head_count, shard_count); !heads) return heads;
   const std::int32_t kv_heads = config.kv_head_count;
   if (kv_heads % shard_count != 0 && shard_count % kv_heads != 0) {
@@ -52,6 +55,16 @@ std::string_view config_keys_of(Extent extent) {
       return "intermediate_size";
     case Extent::vocabulary:
       return "vocab_size";
+    case Extent::experts:
+      return "the number of experts";
+    case Extent::expert_mlp:
+      return "the width of an expert";
+    case Extent::shared_mlp:
+      return "shared_expert_intermediate_size";
+    case Extent::heads_and_kv:
+      return "(num_attention_heads + 2 x num_key_value_heads) x head_dim";
+    case Extent::gate_and_up:
+      return "2 x intermediate_size";
   }
   return "?";
 }
@@ -70,6 +83,16 @@ std::int64_t size_of(const ModelConfig& config, Extent extent) {
       return config.kv_width();
     case Extent::mlp:
       return config.intermediate_size;
+    case Extent::heads_and_kv:
+      return config.q_width() + 2 * config.kv_width();
+    case Extent::gate_and_up:
+      return std::int64_t{2} * config.intermediate_size;
+    case Extent::experts:
+      return config.mixture.expert_count;
+    case Extent::expert_mlp:
+      return config.mixture.expert_width;
+    case Extent::shared_mlp:
+      return config.mixture.shared_width;
     case Extent::vocabulary:
       break;
   }
@@ -89,6 +112,11 @@ Slice ShardShape::slice_of(Extent extent, std::int64_t size) const {
     case Extent::one:
     case Extent::hidden:
     case Extent::head_dim:
+    case Extent::experts:
+    case Extent::expert_mlp:
+    case Extent::shared_mlp:
+    case Extent::heads_and_kv:
+    case Extent::gate_and_up:
       break;
   }
   return {0, size};

@@ -254,6 +254,10 @@ Result<MergeReport> write_merged_model(std::shared_ptr<const ModelFolder> base, 
   for (const auto& [folder, what] : {std::pair(options.base_folder, "the base's"), std::pair(options.adapter.path, "the adapter's")}) {
     if (Status outside = check_outside(options.out, folder, what); !outside) return forward_error(outside);
   }
+  if (const Family family = base->config.family; !traits_of(family).text_type.empty()) {
+    return error("E_UNSUPPORTED_OPTION", "config.json: \"model_type\": a merged {} folder would lack the tensors that read images",
+                 name_of(family));
+  }
   const ModuleTable table = make_module_table(base->config);
   const AdapterBase adapter_base{.modules = table,
                                  .format = {},

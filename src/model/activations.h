@@ -18,7 +18,12 @@ struct Activations {
   Tensor z;         // [T, z columns] fp32: shrink results
   Tensor qkv;       // [T, q + 2 kv] activation
   Tensor attn;      // [T, q] product
-  Tensor ff;        // [T, intermediate] product
+  Tensor ff;        // [T, intermediate, or the width of an expert] product
+  // Of a mixture of experts; empty without one.
+  Tensor router;           // [T, experts and, if one is shared, 1] fp32: their scores
+  Tensor expert_in;        // [T, hidden] product
+  Tensor expert_out;       // [T, hidden] activation
+  ExpertRows expert_rows;  // of T rows
 };
 
 // Memory for the largest batch, allocated once. Owned by the model.
@@ -43,6 +48,7 @@ class ActivationBuffers {
  private:
   Buffer memory_;
   Activations all_;
+  Tensor expert_begins_, expert_row_ids_, expert_shares_;  // what all_.expert_rows points to
   Tensor output_hidden_, logits_;
 };
 

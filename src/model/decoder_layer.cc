@@ -1,7 +1,6 @@
 #include "model/decoder_layer.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "base/check.h"
@@ -59,7 +58,17 @@ Shrunk shrink(const LayerContext& context, const AdapterBatch& adapters, Site si
 void project_gated(const LayerContext& context, const AdapterBatch& adapters, Site site, const Activations& act,
                    const LinearWeight& weight) {
   const Shrunk shrunk = shrink(context, adapters, site, act.z, act.h);
-  context.ops.linear_gated(act.ff, act.h, weight, shrunk.z, shrunk.adapters, site, context.config.activation);
+  context.ops.linear_gated(act.ff.cols_from(0, weight.out / 2), act.h, weight, shrunk.z, shrunk.adapters, site, context.config.activation);
+}
+
+// act.x = what the experts of each row of act.h give
+void mix_experts(const LayerContext& context, const LayerWeights& weights, std::int32_t layer, const Activations& act) {
+  const AdapterBatch& adapters = context.batch.adapters;
+  const MixtureConfig& mixture = context.config.mixture;
+  project(context, adapters, {layer, SiteKind::router}, act.z, act.router, act.h, weights.router);
+  context.ops.route(act.expert_rows, act.router, {mixture.experts_per_token, mixture.normalises_shares, mixture.shared_width > 0});
+  const ExpertBatch experts{act.expert_rows, weights.mlps, act.expert_in, act.ff, act.expert_out, act.z};
+  context.ops.mix_experts(act.x, act.h, experts, adapters, layer, context.config.activation);
 }
 
 }  // namespace
@@ -80,27 +89,39 @@ void forward_layer(const LayerContext& context, const LayerWeights& weights, std
     project(context, batch.adapters, Site{layer, kind}, act.z, out, in, weight);
   };
   const std::int64_t q_width = context.shape.q_width(), kv_width = context.shape.kv_width();
+  const std::int32_t window = config.window[static_cast<std::size_t>(layer)];
   const Tensor q = act.qkv.cols_from(0, q_width);
   const Tensor k = act.qkv.cols_from(q_width, kv_width);
   const Tensor v = act.qkv.cols_from(q_width + kv_width, kv_width);
 
   ops.add_rms_norm(act.h, act.residual, act.x, weights.attn_norm.view(), eps, batch.adapters, {layer, SiteKind::attention_norm});
   project_at(act.qkv, act.h, weights.qkv, SiteKind::qkv);
-  if (config.qk_norm) {
+  if (!weights.q_norm.empty()) {
     ops.rms_norm(q, q, weights.q_norm.view(), eps, batch.adapters, {layer, SiteKind::query_norm});
     ops.rms_norm(k, k, weights.k_norm.view(), eps, batch.adapters, {layer, SiteKind::key_norm});
   }
-  ops.rope(act.qkv.cols_from(0, q_width + kv_width), batch.rope_rows, context.rope);
+  if (config.has_rope(layer))
+    ops.rope(act.qkv.cols_from(0, q_width + kv_width), batch.rope_rows, window > 0 ? context.window_rope : context.rope);
   ops.store_kv(kv, k, v, batch.spans);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
-  ops.attend(act.attn, q, kv, batch.spans, {scale, config.window[static_cast<std::size_t>(layer)]});
+  ops.attend(act.attn, q, kv, batch.spans, {config.score_scale(), window, static_cast<float>(config.score_cap)});
   project_at(act.x, act.attn, weights.o, SiteKind::o);
   context.communicator.all_reduce(act.x);
+  if (!weights.attn_out_norm.empty())
+    ops.rms_norm(act.x, act.x, weights.attn_out_norm.view(), eps, batch.adapters, {layer, SiteKind::attention_out_norm});
+  if (config.branch_scale != 1.0) ops.rescale(act.x, static_cast<float>(config.branch_scale), 0.0f);
 
   ops.add_rms_norm(act.h, act.residual, act.x, weights.ffn_norm.view(), eps, batch.adapters, {layer, SiteKind::mlp_norm});
-  project_gated(context, batch.adapters, Site{layer, SiteKind::gate_up}, act, weights.gate_up);
-  project_at(act.x, act.ff, weights.down, SiteKind::down);
+  if (weights.router.out == 0) {
+    project_gated(context, batch.adapters, Site{layer, SiteKind::gate_up}, act, weights.mlps.front().gate_up);
+    const LinearWeight& down = weights.mlps.front().down;
+    project_at(act.x, act.ff.cols_from(0, down.in), down, SiteKind::down);
+  } else {
+    mix_experts(context, weights, layer, act);
+  }
   context.communicator.all_reduce(act.x);
+  if (!weights.ffn_out_norm.empty())
+    ops.rms_norm(act.x, act.x, weights.ffn_out_norm.view(), eps, batch.adapters, {layer, SiteKind::mlp_out_norm});
+  if (config.branch_scale != 1.0) ops.rescale(act.x, static_cast<float>(config.branch_scale), 0.0f);
 }
 
 }  // namespace slora

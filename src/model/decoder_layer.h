@@ -18,6 +18,7 @@ struct LayerContext {
   const ShardShape& shape;
   const ForwardBatch& batch;
   RopeTable rope;
+  RopeTable window_rope;  // of layers with a window
 };
 
 // out = weight in + bias, with what `adapters` do at `site`; z is scratch for their shrink results. [T, ...] each. Of o and down this is

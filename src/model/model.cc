@@ -14,6 +14,12 @@ ActivationBuffers::Limits activation_limits(const ModelLimits& limits) {
 
 RopeTables::Size rope_size(const ModelLimits& limits) { return {limits.position_count, limits.extended_position_count}; }
 
+std::optional<RopeTables> make_window_rope(const ModelConfig& config, const ModelLimits& limits, Backend& backend) {
+  if (!config.window_rope) return std::nullopt;
+  return std::make_optional<RopeTables>(make_rope_frequencies(*config.window_rope, config.head_dim),
+                                        RopeTables::Size{limits.position_count, 0}, backend);
+}
+
 bool changes(const AdapterBatch& adapters, Site site) {
   return std::ranges::any_of(adapters.segments.host,
                              [&](const AdapterSegment& segment) { return segment.adapter->range_of(site).count > 0; });
@@ -30,6 +36,7 @@ Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communi
       kv_(kv),
       limits_(limits),
       rope_(make_rope_frequencies(config_.rope, config_.head_dim), rope_size(limits), backend),
+      window_rope_(make_window_rope(config_, limits, backend)),
       activations_(config_, weights_.shape, backend, activation_limits(limits)) {
   check(weights_.shape.shard_index == communicator.shard_index() && weights_.shape.shard_count == communicator.shard_count(),
         "expected the weights of the communicator's shard");
@@ -37,7 +44,8 @@ Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communi
 
 std::size_t Model::scratch_bytes(const ModelConfig& config, const ShardShape& shape, const Backend& backend, const ModelLimits& limits) {
   return ActivationBuffers::bytes_for(config, shape, backend, activation_limits(limits)) +
-         RopeTables::bytes_for(config.head_dim, rope_size(limits), backend);
+         RopeTables::bytes_for(config.rope.rotary_dim(config.head_dim), rope_size(limits), backend) +
+         (config.window_rope ? RopeTables::bytes_for(config.head_dim, {limits.position_count, 0}, backend) : 0);
 }
 
 void Model::fill_rope_part(std::int32_t part, double factor) {
@@ -49,7 +57,9 @@ void Model::fill_rope_part(std::int32_t part, double factor) {
 }
 
 LayerContext Model::context_of(const ForwardBatch& batch) {
-  return {backend_.ops(), communicator_, config_, weights_.shape, batch, rope_.view()};
+  RopeTable rope = rope_.view(), window_rope = window_rope_ ? window_rope_->view() : rope;
+  rope.head_dim = window_rope.head_dim = config_.head_dim;
+  return {backend_.ops(), communicator_, config_, weights_.shape, batch, rope, window_rope};
 }
 
 void Model::forward(const ForwardBatch& batch, std::byte* pool, const std::function<void()>& after_layer) {
@@ -68,6 +78,7 @@ void Model::forward(const ForwardBatch& batch, std::byte* pool, const std::funct
   ops.embed(act.x, batch.tokens, batch.previous, weights_.embedding_table(), static_cast<TokenId>(weights_.shape.vocabulary.begin));
   communicator_.all_reduce(act.x);  // other shards gave zeros
   if (changes(batch.adapters, kEmbeddingSite)) ops.adapt_embedding(act.x, batch.tokens, batch.previous, batch.adapters);
+  if (config_.embedding_scale != 1.0) ops.rescale(act.x, static_cast<float>(config_.embedding_scale), 0.0f);
   ops.fill(act.residual, 0.0f);
   for (std::int32_t layer = 0; layer < config_.layer_count; ++layer) {
     forward_layer(context, weights_.layers[static_cast<std::size_t>(layer)], layer, kv_.layer(layer, pool), act);
@@ -96,7 +107,10 @@ Tensor Model::logits(const ForwardBatch& batch, const OutputBlock& block) {
   communicator_.gather_to_first(logits.cols_from(0, shape.shard_count * shape.vocabulary_stride()));  // only shard 0 samples
   const std::int64_t vocabulary = config_.vocab_size, added = block.added_tokens;
   if (added > 0) backend_.ops().added_logits(logits.cols_from(vocabulary, added), hidden, block.adapters);
-  return logits.cols_from(0, vocabulary + added);
+  const Tensor all = logits.cols_from(0, vocabulary + added);
+  if (config_.logit_cap > 0 || config_.logit_divisor != 1.0)
+    backend_.ops().rescale(all, static_cast<float>(1.0 / config_.logit_divisor), static_cast<float>(config_.logit_cap));
+  return all;
 }
 
 }  // namespace slora

@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "backend/backend.h"
 #include "comm/communicator.h"
@@ -70,6 +71,7 @@ class Model {
   const KvGeometry kv_;
   const ModelLimits limits_;
   RopeTables rope_;
+  const std::optional<RopeTables> window_rope_;  // where layers with a window have another
   ActivationBuffers activations_;
 };
 

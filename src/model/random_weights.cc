@@ -100,9 +100,7 @@ ModelWeights random_weights(const ModelConfig& config, const ShardShape& shape, 
   WeightSource source(shape, backend, seed);
   const std::uint64_t total_bytes = packed_bytes(config, shape, backend);
   std::uint64_t done_bytes = 0;
-  ModelWeights weights;
-  weights.shape = shape;
-  weights.layers.resize(static_cast<std::size_t>(config.layer_count));
+  ModelWeights weights = make_model_weights(config, shape);
   for (const std::span<const TensorEntry> modules : tensors.products()) {
     LinearWeight& weight = product_of(weights, modules.front());
     weight = source.product(modules);

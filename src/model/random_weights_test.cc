@@ -43,7 +43,7 @@ std::uint64_t checksum(const ModelWeights& weights) {
   add_product(weights.head);
   add_product(weights.embedding);
   for (const LayerWeights& layer : weights.layers) {
-    for (const LinearWeight* weight : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) add_product(*weight);
+    for (const LinearWeight* weight : {&layer.qkv, &layer.o, &layer.mlps[0].gate_up, &layer.mlps[0].down}) add_product(*weight);
   }
   return hash;
 }
@@ -69,15 +69,15 @@ TEST(RandomWeights, OfShardsArePartsOfOneModel) {
       EXPECT_EQ(at(layer.qkv, 12 + row, 5), at(all.qkv, 24 + 6 * shard + row, 5)) << "k";
       EXPECT_EQ(at(layer.qkv, 18 + row, 5), at(all.qkv, 36 + 6 * shard + row, 5)) << "v";
     }
-    EXPECT_EQ(at(layer.gate_up, 12 + 3, 7), at(all.gate_up, 24 + 12 * shard + 3, 7)) << "up";
-    EXPECT_EQ(at(layer.down, 9, 4), at(all.down, 9, 12 * shard + 4));
+    EXPECT_EQ(at(layer.mlps[0].gate_up, 12 + 3, 7), at(all.mlps[0].gate_up, 24 + 12 * shard + 3, 7)) << "up";
+    EXPECT_EQ(at(layer.mlps[0].down, 9, 4), at(all.mlps[0].down, 9, 12 * shard + 4));
     EXPECT_EQ(at(part.head, 349, 2), at(whole.head, 350 * shard + 349, 2)) << "in the second chunk of one of them";
     const auto values = [](const DeviceVector& vector) { return downloaded(*reference(), vector.view()); };
     for (std::int64_t i = 0; i < 16; ++i) {
       const auto index = static_cast<std::size_t>(i);
-      EXPECT_EQ(values(layer.down.bias)[index], i / 8 == shard ? values(all.down.bias)[index] : 0);
+      EXPECT_EQ(values(layer.mlps[0].down.bias)[index], i / 8 == shard ? values(all.mlps[0].down.bias)[index] : 0);
     }
-    EXPECT_EQ(values(layer.gate_up.bias)[12 + 3], values(all.gate_up.bias)[static_cast<std::size_t>(24 + 12 * shard + 3)]);
+    EXPECT_EQ(values(layer.mlps[0].gate_up.bias)[12 + 3], values(all.mlps[0].gate_up.bias)[static_cast<std::size_t>(24 + 12 * shard + 3)]);
     EXPECT_EQ(values(layer.ffn_norm), std::vector<float>(16, 1.0f));
   }
 }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <numbers>
+#include <span>
 
 #include "base/check.h"
 
@@ -12,12 +13,13 @@ namespace {
 
 constexpr std::int64_t kStagedRows = 256;  // computed and copied at once
 
-// theta^(2i / head_dim), rounded where the reference implementation rounds.
-std::vector<float> default_inverse(double theta, std::int32_t head_dim) {
+// 1 / theta^(2i / head_dim), the power times a factor of its own where there are some; rounded where the reference implementation rounds.
+std::vector<float> default_inverse(double theta, std::int32_t head_dim, std::span<const double> factors) {
   std::vector<float> inverse(static_cast<std::size_t>(head_dim / 2));
   for (std::size_t i = 0; i < inverse.size(); ++i) {
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim);
-    inverse[i] = 1.0f / static_cast<float>(std::pow(theta, static_cast<double>(exponent)));
+    const float factor = factors.empty() ? 1.0f : static_cast<float>(factors[i]);
+    inverse[i] = 1.0f / (factor * static_cast<float>(std::pow(theta, static_cast<double>(exponent))));
   }
   return inverse;
 }
@@ -67,10 +69,17 @@ double yarn_attention_factor(const RopeConfig& config) {
   return mscale != 0 && all_dim != 0 ? scale(mscale) / scale(all_dim) : scale(1);
 }
 
+double longrope_attention_factor(const RopeConfig& config) {
+  if (config.attention_factor) return *config.attention_factor;
+  if (config.factor <= 1) return 1.0;
+  return std::sqrt(1 + std::log(config.factor) / std::log(static_cast<double>(config.original_max_position)));
+}
+
 }  // namespace
 
 RopeFrequencies make_rope_frequencies(const RopeConfig& config, std::int32_t head_dim) {
-  RopeFrequencies out{default_inverse(config.theta, head_dim), 1.0f};
+  const std::int32_t rotary_dim = config.rotary_dim(head_dim);
+  RopeFrequencies out{default_inverse(config.theta, rotary_dim, config.short_factors), 1.0f};
   switch (config.kind) {
     case RopeKind::default_:
     case RopeKind::dynamic:
@@ -82,8 +91,11 @@ RopeFrequencies make_rope_frequencies(const RopeConfig& config, std::int32_t hea
       slow_long_waves(out.inverse, config);
       break;
     case RopeKind::yarn:
-      blend_by_wavelength(out.inverse, config, head_dim);
+      blend_by_wavelength(out.inverse, config, rotary_dim);
       out.attention_factor = static_cast<float>(yarn_attention_factor(config));
+      break;
+    case RopeKind::longrope:
+      out.attention_factor = static_cast<float>(longrope_attention_factor(config));
       break;
   }
   return out;

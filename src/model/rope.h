@@ -10,10 +10,11 @@
 
 namespace slora {
 
-// Frequencies of each pair of a head, [head_dim / 2] fp32, and the factor that cos and sin are multiplied with, as
+// Frequencies of each pair of a head that rotates, [rotary dim / 2] fp32, and the factor that cos and sin are multiplied with, as
 // transformers' modeling_rope_utils computes them (in fp32, so that long positions round alike). Kinds: default, linear
 // (positions divided by factor), llama3 (Llama 3.1: long waves slowed down, smooth between), yarn (arXiv 2309.00071),
-// dynamic (up to its original length equal to default).
+// dynamic (up to its original length equal to default),
+// longrope (up to its original length).
 struct RopeFrequencies {
   std::vector<float> inverse;
   float attention_factor = 1;
@@ -31,9 +32,9 @@ class RopeTables {
   // `backend` outlives it.
   RopeTables(const RopeFrequencies& frequencies, const Size& size, Backend& backend);
   // What is taken of the backend's memory at once. Of the host's, parts take something once they are filled only, and little then.
-  [[nodiscard]] static std::size_t bytes_for(std::int32_t head_dim, const Size& size, const Backend& backend) {
+  [[nodiscard]] static std::size_t bytes_for(std::int32_t rotary_dim, const Size& size, const Backend& backend) {
     const std::int64_t rows = backend.shares_host_memory() ? size.position_count : size.rows();
-    return static_cast<std::size_t>(2 * rows * (head_dim / 2)) * sizeof(float);
+    return static_cast<std::size_t>(2 * rows * (rotary_dim / 2)) * sizeof(float);
   }
   // The first `position_count` rows of a part. Any thread, one at a time; no op may read the part meanwhile.
   void fill_part(std::int32_t part, std::int64_t position_count, const RopeFrequencies& frequencies);

@@ -73,6 +73,12 @@ class StagedVectors {
   std::span<float> add(DeviceVector& target, std::int64_t count) {
     return staged_.emplace_back(Staged{&target, std::vector<float>(static_cast<std::size_t>(count))}).numbers;
   }
+  // Adds a number to all of them.
+  void add_to_all(float number) {
+    for (Staged& staged : staged_) {
+      for (float& value : staged.numbers) value += number;
+    }
+  }
   void upload(Backend& backend) const {
     for (const Staged& staged : staged_) *staged.target = backend.make_vector(staged.numbers);
   }
@@ -107,6 +113,17 @@ void place_product(LinearWeight& weight, std::span<const TensorEntry> modules, c
 
 }  // namespace
 
+ModelWeights make_model_weights(const ModelConfig& config, const ShardShape& shape) {
+  ModelWeights weights;
+  weights.shape = shape;
+  weights.layers.resize(static_cast<std::size_t>(config.layer_count));
+  for (std::int32_t layer = 0; layer < config.layer_count; ++layer) {
+    const std::int32_t experts = config.has_mixture(layer) ? config.mixture.expert_count : 0;
+    weights.layers[static_cast<std::size_t>(layer)].mlps.resize(1 + static_cast<std::size_t>(experts));
+  }
+  return weights;
+}
+
 LinearWeight& product_of(ModelWeights& weights, const TensorEntry& entry) {
   check(entry.is_matrix(), "expected a matrix of the table");
   if (entry.role == TensorRole::embedding) return weights.embedding;
@@ -117,10 +134,12 @@ LinearWeight& product_of(ModelWeights& weights, const TensorEntry& entry) {
       return layer.qkv;
     case SiteKind::o:
       return layer.o;
+    case SiteKind::router:
+      return layer.router;
     case SiteKind::gate_up:
-      return layer.gate_up;
+      return layer.mlps[static_cast<std::size_t>(entry.site.expert)].gate_up;
     default:
-      return layer.down;
+      return layer.mlps[static_cast<std::size_t>(entry.site.expert)].down;
   }
 }
 
@@ -135,6 +154,10 @@ DeviceVector& gain_of(ModelWeights& weights, const TensorEntry& entry) {
       return layer.q_norm;
     case TensorRole::key_norm:
       return layer.k_norm;
+    case TensorRole::attention_out_norm:
+      return layer.attn_out_norm;
+    case TensorRole::mlp_out_norm:
+      return layer.ffn_out_norm;
     default:
       return layer.ffn_norm;
   }
@@ -170,19 +193,19 @@ Result<ModelWeights> load_weights(const ModelFiles& files, const ModelConfig& co
   if (Status checked = check_weights(files, config); !checked) return forward_error(checked);
   const ModelTensors tensors = make_model_tensors(config);
   WeightReader reader(files, backend);
-  StagedVectors vectors;
-  ModelWeights weights;
-  weights.shape = shape;
-  weights.layers.resize(static_cast<std::size_t>(config.layer_count));
+  StagedVectors biases, gains;
+  ModelWeights weights = make_model_weights(config, shape);
   for (const std::span<const TensorEntry> modules : tensors.products()) {
-    place_product(product_of(weights, modules.front()), modules, shape, backend, reader, vectors);
+    place_product(product_of(weights, modules.front()), modules, shape, backend, reader, biases);
   }
   for (const TensorEntry& entry : tensors.entries) {
     if (entry.is_matrix()) continue;
-    reader.add_vector(vectors.add(gain_of(weights, entry), entry.rows), weight_name(entry), 0);
+    reader.add_vector(gains.add(gain_of(weights, entry), entry.rows), weight_name(entry), 0);
   }
   if (Status read = reader.read(progress); !read) return forward_error(read);
-  vectors.upload(backend);
+  gains.add_to_all(traits_of(config.family).gain_offset);
+  gains.upload(backend);
+  biases.upload(backend);
   return weights;
 }
 

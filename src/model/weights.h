@@ -15,14 +15,16 @@ namespace slora {
 // and its slice of the intermediate size; hidden is whole. The biases of o and down hold this shard's slice of the outputs, zeros
 // elsewhere: shards' products are added up.
 struct LayerWeights {
-  DeviceVector attn_norm;  // [hidden]
-  LinearWeight qkv;        // [q + 2 kv, hidden]
-  DeviceVector q_norm;     // [head_dim], or empty
-  DeviceVector k_norm;     // [head_dim], or empty
-  LinearWeight o;          // [hidden, q]
-  DeviceVector ffn_norm;   // [hidden]
-  LinearWeight gate_up;    // [2 intermediate, hidden]
-  LinearWeight down;       // [hidden, intermediate]
+  DeviceVector attn_norm;        // [hidden], as every norm of that size empty where the family has none
+  LinearWeight qkv;              // [q + 2 kv, hidden]
+  DeviceVector q_norm;           // [head_dim], or empty
+  DeviceVector k_norm;           // [head_dim], or empty
+  LinearWeight o;                // [hidden, q]
+  DeviceVector attn_out_norm;    // [hidden]
+  DeviceVector ffn_norm;         // [hidden]
+  std::vector<MlpWeights> mlps;  // [1], or with a mixture [1 + experts]: first that of all rows, which may be empty
+  LinearWeight router;           // [experts and, if one is shared, 1, hidden]; empty where there is no mixture
+  DeviceVector ffn_out_norm;     // [hidden]
 };
 
 // The weights of one shard of a model in its backend's layout. Const after loading.
@@ -36,6 +38,9 @@ struct ModelWeights {
   [[nodiscard]] const LinearWeight& embedding_table() const { return embedding.out != 0 ? embedding : head; }
 };
 
+// With a place for every weight, all of them empty.
+[[nodiscard]] ModelWeights make_model_weights(const ModelConfig& config, const ShardShape& shape);
+
 // Holds the names and shapes of the files' tensors against the architecture, without reading a weight. Refuses by name a tensor
 // that is missing, has another shape, an element type that isn't a float, or that nothing in the model takes.
 [[nodiscard]] Status check_weights(const ModelFiles& files, const ModelConfig& config);
@@ -48,7 +53,7 @@ struct ModelWeights {
 // Bytes of a shard's packed weights, for planning the pool.
 [[nodiscard]] std::size_t packed_bytes(const ModelConfig& config, const ShardShape& shape, const Backend& backend);
 
-// Where the tensors of a table go. Requires: `weights.layers` has the entry's layer; `entry` is a matrix, or a gain.
+// Where the tensors of a table go. Requires: `weights` of make_model_weights(); `entry` is a matrix, or a gain.
 [[nodiscard]] LinearWeight& product_of(ModelWeights& weights, const TensorEntry& entry);
 [[nodiscard]] DeviceVector& gain_of(ModelWeights& weights, const TensorEntry& entry);
 

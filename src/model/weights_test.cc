@@ -77,7 +77,7 @@ TEST_F(WeightsTest, FusesTheModulesOfASite) {
   const Result<ModelWeights> weights = load();
   ASSERT_TRUE(weights.has_value()) << weights.error().message;
   EXPECT_EQ(weights->layers[0].qkv.out, 16);
-  EXPECT_EQ(weights->layers[0].gate_up.out, 24);
+  EXPECT_EQ(weights->layers[0].mlps[0].gate_up.out, 24);
   EXPECT_EQ(&weights->embedding_table(), &weights->embedding);
 }
 
@@ -122,9 +122,9 @@ TEST_F(WeightsTest, GivesShardsTheirRowsAndColumns) {
     expect_part(layer.qkv, 0, 4, all.qkv, 4 * shard, 0, "q");
     expect_part(layer.qkv, 4, 8, all.qkv, 8, 0, "k and v: one head for both shards");
     expect_part(layer.o, 0, 8, all.o, 0, 4 * shard, "o");
-    expect_part(layer.gate_up, 0, 6, all.gate_up, 6 * shard, 0, "gate");
-    expect_part(layer.gate_up, 6, 6, all.gate_up, 12 + 6 * shard, 0, "up");
-    expect_part(layer.down, 0, 8, all.down, 0, 6 * shard, "down");
+    expect_part(layer.mlps[0].gate_up, 0, 6, all.mlps[0].gate_up, 6 * shard, 0, "gate");
+    expect_part(layer.mlps[0].gate_up, 6, 6, all.mlps[0].gate_up, 12 + 6 * shard, 0, "up");
+    expect_part(layer.mlps[0].down, 0, 8, all.mlps[0].down, 0, 6 * shard, "down");
     expect_part(part->head, 0, shard == 0 ? 6 : 5, whole->head, 6 * shard, 0, "head");
     expect_part(part->embedding, 0, shard == 0 ? 6 : 5, whole->embedding, 6 * shard, 0, "embedding");
     const auto values = [&](const DeviceVector& vector) { return downloaded(*backend_, vector.view()); };

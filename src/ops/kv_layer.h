@@ -55,6 +55,7 @@ struct SpanBatch {
 struct AttendParams {
   float scale;          // of q k^T, usually 1 / sqrt(head_dim)
   std::int32_t window;  // keys a query sees, itself included; 0 = all before it
+  float soft_cap = 0;   // above 0: scaled scores s become soft_cap * tanh(s / soft_cap)
 };
 
 struct PageCopy {

@@ -7,12 +7,28 @@
 namespace slora {
 
 // A place of the base model that adapters may modify. First its fused products: their output is the concatenation of their modules'
-// outputs: qkv = q | k | v, gate_up = gate | up; the others have one module. Then its norms, and the embedding of tokens.
-enum class SiteKind : std::uint8_t { qkv, o, gate_up, down, head, attention_norm, query_norm, key_norm, mlp_norm, output_norm, embedding };
-inline constexpr int kSiteKindCount = 11;
+// outputs: qkv = q | k | v, gate_up = gate | up, router = scores of the experts | that of the shared one; the others have one module. Then
+// its norms, and the embedding of tokens.
+enum class SiteKind : std::uint8_t {
+  qkv,
+  o,
+  gate_up,
+  down,
+  head,
+  router,
+  attention_norm,
+  query_norm,
+  key_norm,
+  attention_out_norm,  // of what attention gives, before it is added
+  mlp_norm,
+  mlp_out_norm,  // of what the MLP gives
+  output_norm,
+  embedding
+};
+inline constexpr int kSiteKindCount = 14;
 
-// One such place. `layer` is 0 for the head, the output norm and the embedding; `expert` is 0 in models whose MLP is not a mixture of
-// experts.
+// One such place. `layer` is 0 for the head, the output norm and the embedding. `expert` is 0, but for gate_up and down of an expert that
+// the router chooses, which are 1 and up; 0 is the MLP of all rows, be it the only one or an expert that is shared.
 struct Site {
   std::int32_t layer;
   SiteKind kind;
@@ -29,21 +45,34 @@ constexpr bool is_norm(SiteKind kind) { return kind >= SiteKind::attention_norm 
 // of its outputs.
 constexpr bool splits_input(SiteKind kind) { return kind == SiteKind::o || kind == SiteKind::down; }
 
-// Index of a site in an array that holds all sites of a model, layer after layer. Requires: site.expert < expert_count.
-constexpr std::size_t index_of(Site site, std::int32_t expert_count = 1) {
-  return (static_cast<std::size_t>(site.layer) * kSiteKindCount + static_cast<std::size_t>(site.kind)) *
-             static_cast<std::size_t>(expert_count) +
-         static_cast<std::size_t>(site.expert);
+// Length of an array that holds all sites of a model, layer after layer: those of every kind, then gate_up and down of each expert that
+// the router chooses from.
+constexpr std::size_t site_count(std::int32_t layer_count, std::int32_t expert_count = 0) {
+  return static_cast<std::size_t>(layer_count) * (kSiteKindCount + 2 * static_cast<std::size_t>(expert_count));
 }
 
-// Length of such an array.
-constexpr std::size_t site_count(std::int32_t layer_count, std::int32_t expert_count = 1) {
-  return static_cast<std::size_t>(layer_count) * kSiteKindCount * static_cast<std::size_t>(expert_count);
+// Index of a site in such an array. Requires: site.expert <= expert_count.
+constexpr std::size_t index_of(Site site, std::int32_t expert_count = 0) {
+  const std::size_t layer_begin = site_count(site.layer, expert_count);
+  if (site.expert == 0) return layer_begin + static_cast<std::size_t>(site.kind);
+  return layer_begin + kSiteKindCount + 2 * (static_cast<std::size_t>(site.expert) - 1) + (site.kind == SiteKind::down ? 1 : 0);
 }
 
 constexpr std::string_view name_of(SiteKind kind) {
-  constexpr std::array<std::string_view, kSiteKindCount> names = {
-      "qkv", "o", "gate_up", "down", "head", "attention_norm", "query_norm", "key_norm", "mlp_norm", "output_norm", "embedding"};
+  constexpr std::array<std::string_view, kSiteKindCount> names = {"qkv",
+                                                                  "o",
+                                                                  "gate_up",
+                                                                  "down",
+                                                                  "head",
+                                                                  "router",
+                                                                  "attention_norm",
+                                                                  "query_norm",
+                                                                  "key_norm",
+                                                                  "attention_out_norm",
+                                                                  "mlp_norm",
+                                                                  "mlp_out_norm",
+                                                                  "output_norm",
+                                                                  "embedding"};
   return names[static_cast<std::size_t>(kind)];
 }
 

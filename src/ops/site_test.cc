@@ -15,13 +15,12 @@ TEST(Site, OrdersByLayerAndNamesItsKind) {
 }
 
 TEST(Site, HasAnIndexOfItsOwnInAnArrayOfAllSites) {
-  for (const std::int32_t expert_count : {1, 3}) {
+  for (const std::int32_t expert_count : {0, 3}) {
     std::set<std::size_t> indices;
     for (std::int32_t layer = 0; layer < 4; ++layer) {
-      for (int kind = 0; kind < kSiteKindCount; ++kind) {
-        for (std::int32_t expert = 0; expert < expert_count; ++expert) {
-          indices.insert(index_of({layer, static_cast<SiteKind>(kind), expert}, expert_count));
-        }
+      for (int kind = 0; kind < kSiteKindCount; ++kind) indices.insert(index_of({layer, static_cast<SiteKind>(kind)}, expert_count));
+      for (std::int32_t expert = 1; expert <= expert_count; ++expert) {
+        for (const SiteKind kind : {SiteKind::gate_up, SiteKind::down}) indices.insert(index_of({layer, kind, expert}, expert_count));
       }
     }
     EXPECT_EQ(indices.size(), site_count(4, expert_count));

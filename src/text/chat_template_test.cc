@@ -284,7 +284,8 @@ TEST(ChatTemplate, StopsAtItsLimitOfOutput) {
 // the limit of memory before that of the output.
 TEST(ChatTemplate, TakesLessThanAMegabyte) {
   EXPECT_THAT(render("{% set x = 'x' * 600000 %}"), HasSubstr("the template takes too much memory"));
-  EXPECT_THAT(render("{% set x = 'x' * 100000 %}{% for a in range(70) %}{{ x }}{% endfor %}"), HasSubstr("the template takes too much memory"));
+  EXPECT_THAT(render("{% set x = 'x' * 100000 %}{% for a in range(70) %}{{ x }}{% endfor %}"),
+              HasSubstr("the template takes too much memory"));
   EXPECT_EQ(render("{% for a in range(200) %}" + std::string(1000, 'x') + "{% endfor %}").size(), 200'000u);
 }
 
@@ -302,7 +303,8 @@ TEST(ChatTemplate, RendersLongConversationsWithPublishedTemplates) {
   std::string megabyte;
   while (megabyte.size() < 1'000'000) megabyte += sentence;
   const std::vector<Json> conversations = {conversation(1000, kilobyte), conversation(5000, "Hi"), conversation(1, megabyte)};
-  for (const char* name : {"chatml_blocks", "llama2", "llama3", "llama31", "mistral", "mistral_v3", "qwen2", "qwen25", "qwen3"}) {
+  for (const char* name : {"chatml_blocks", "gemma2", "gemma3", "granite", "llama2", "llama3", "llama31", "mistral", "mistral_v3", "olmo2",
+                           "phi3", "phi4_mini", "qwen2", "qwen25", "qwen3"}) {
     const std::string source = read_text_file(source_path(fmt::format("tests/corpora/chat_template/{}.jinja", name)), 1 << 20).value();
     for (const Json& values : conversations) {
       const Result<std::string> text = try_render(source, values);

@@ -76,7 +76,7 @@ TEST_P(DetokenizerOfFamily, NeverTakesTextBack) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, DetokenizerOfFamily, ::testing::Values("gpt2", "llama2", "llama3", "mistral", "qwen2"),
+INSTANTIATE_TEST_SUITE_P(Families, DetokenizerOfFamily, ::testing::Values("gemma", "gpt2", "llama2", "llama3", "mistral", "qwen2"),
                          [](const auto& family) { return std::string(family.param); });
 
 TEST(Detokenizer, HoldsBackAnIncompleteCharacter) {

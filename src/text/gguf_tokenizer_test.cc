@@ -69,7 +69,7 @@ TEST_P(SentencePieceGguf, MergesByScoresAsTransformersDoes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, SentencePieceGguf, ::testing::Values("llama2", "mistral"));
+INSTANTIATE_TEST_SUITE_P(All, SentencePieceGguf, ::testing::Values("gemma", "llama2", "mistral"));
 
 TEST(GgufTokenizer, HasTheTokensThatEndAnswers) {
   const Result<std::vector<std::int64_t>> ends = end_tokens_of_gguf(golden_gguf("qwen2"));

@@ -93,7 +93,7 @@ TEST_P(TextEncoderOf, CostsInProportionToHostileTexts) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, TextEncoderOf, ::testing::Values("gpt2", "llama2", "llama3", "mistral", "qwen2"),
+INSTANTIATE_TEST_SUITE_P(Families, TextEncoderOf, ::testing::Values("gemma", "gpt2", "llama2", "llama3", "mistral", "qwen2"),
                          [](const auto& family) { return std::string(family.param); });
 
 TEST(TextEncoder, RefusesAWordThatIsTooLongToEncodeAsOne) {

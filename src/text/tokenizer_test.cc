@@ -79,7 +79,7 @@ TEST_P(GoldenTokenizer, AgreesWithTheReferenceOnTheSample) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, GoldenTokenizer, ::testing::Values("gpt2", "llama2", "llama3", "mistral", "qwen2"),
+INSTANTIATE_TEST_SUITE_P(Families, GoldenTokenizer, ::testing::Values("gemma", "gpt2", "llama2", "llama3", "mistral", "qwen2"),
                          [](const auto& family) { return std::string(family.param); });
 
 TEST(Tokenizer, MergesTheLowestRankFirst) {

@@ -13,9 +13,6 @@ namespace {
 constexpr std::size_t kAlignment = 256;
 constexpr std::size_t kCopiesAtFirst = 1024;
 
-// Sites of a layer: kinds and experts.
-std::size_t kind_count(const AdapterView& adapter) { return site_count(1, adapter.expert_count); }
-
 bool is_in_one_piece(const TiledMatrix& matrix) { return matrix.tile_count == 1 && matrix.tiles->col_count == matrix.cols; }
 
 // Rows are whole in every piece, and begin at multiples of 16 bytes.
@@ -148,7 +145,8 @@ const AdapterTable& AdapterTables::find_or_make(const AdapterView& adapter) {
 
 // Also finds how many records a layer has at most, of each kind.
 TableCounts AdapterTables::count(const AdapterView& adapter) {
-  per_layer_.assign(kind_count(adapter), 0);
+  check(adapter.expert_count == 0, "expected an adapter of a model without experts");
+  per_layer_.assign(kSiteKindCount, 0);
   TableCounts counts;
   for (std::size_t site = 0; site < adapter.sites.size(); ++site) {
     std::int32_t& per_layer = per_layer_[site % per_layer_.size()];

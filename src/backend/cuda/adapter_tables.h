@@ -14,7 +14,7 @@ namespace slora::cuda {
 
 // One adapter's records as kernels read them, of every site.
 struct AdapterTable {
-  // The records at the sites of one kind and expert.
+  // The records at the sites of one kind.
   struct Kind {
     LoraTable table{};                       // per_layer 0: the adapter leaves these sites alone
     bool expands = false;                    // some layer has B, a bias or a gain
@@ -26,7 +26,7 @@ struct AdapterTable {
     };
     std::vector<Scaled> scaled;  // [per_layer]
   };
-  std::vector<Kind> kinds;  // [kSiteKindCount * experts], by index_of() in layer 0
+  std::vector<Kind> kinds;  // [kSiteKindCount], by index_of() in layer 0
 };
 
 // What a table holds.

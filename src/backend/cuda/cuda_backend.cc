@@ -31,6 +31,10 @@ Status check_model(const ModelShape& shape) {
   const auto refuse = [](std::string_view what, std::string_view expected, std::int64_t found) {
     return error("E_UNSUPPORTED_MODEL", "model: {}: the cuda backend expects {}, found {}", what, expected, found);
   };
+  if (!shape.further_ops_of.empty()) {
+    return error("E_UNSUPPORTED_MODEL", "model: \"model_type\": the cuda backend does not serve {}; the cpu backend does",
+                 shape.further_ops_of);
+  }
   const std::int64_t group = shape.kv_heads > 0 ? shape.heads / shape.kv_heads : 0;
   if (shape.head_dim > kHeadDimMax || shape.head_dim % 2 != 0) {
     return refuse("head_dim", fmt::format("an even number up to {}", kHeadDimMax), shape.head_dim);

@@ -73,6 +73,9 @@ TEST(CudaBackend, RefusesByNameWhatItsKernelsLack) {
   shape.windows = {0, 1, 2, 3, 4};
   EXPECT_EQ(message_of(shape), "model: sliding windows of different sizes: the cuda backend expects at most 4, found 5");
   shape = kModel;
+  shape.further_ops_of = "gemma2";
+  EXPECT_EQ(message_of(shape), "model: \"model_type\": the cuda backend does not serve gemma2; the cpu backend does");
+  shape = kModel;
   shape.step_rows_max = 65537;
   EXPECT_EQ(message_of(shape), "model: tokens of a step: the cuda backend expects at most 65536, found 65537");
 }

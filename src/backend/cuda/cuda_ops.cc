@@ -100,6 +100,20 @@ void CudaOps::copy_pages(std::byte* base, std::size_t page_bytes, std::span<cons
                    static_cast<std::int32_t>(copies.size()));
 }
 
+// Models whose layers need these three are refused: ModelShape::further_ops_of.
+void CudaOps::route(const ExpertRows& /*out*/, Tensor /*scores*/, const RouteParams& /*params*/) {
+  fail_check("expected no model with a router", std::source_location::current());
+}
+
+void CudaOps::mix_experts(Tensor /*out*/, Tensor /*x*/, const ExpertBatch& /*experts*/, const AdapterBatch& /*adapters*/,
+                          std::int32_t /*layer*/, Activation /*activation*/) {
+  fail_check("expected no model with experts", std::source_location::current());
+}
+
+void CudaOps::rescale(Tensor /*x*/, float /*factor*/, float /*cap*/) {
+  fail_check("expected no model that scales or bounds numbers", std::source_location::current());
+}
+
 void CudaOps::fill(Tensor out, float value) { cuda::fill(stream(), out, value); }
 
 }  // namespace slora::cuda

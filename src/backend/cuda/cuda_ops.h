@@ -49,6 +49,9 @@ class CudaOps final : public Ops {
   void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override;
   void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
                     Activation activation) override;
+  void route(const ExpertRows& out, Tensor scores, const RouteParams& params) override;
+  void mix_experts(Tensor out, Tensor x, const ExpertBatch& experts, const AdapterBatch& adapters, std::int32_t layer,
+                   Activation activation) override;
   void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) override;
   void store_kv(const KvLayer& layer, Tensor k, Tensor v, const SpanBatch& spans) override;
   void attend(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params) override;
@@ -57,6 +60,7 @@ class CudaOps final : public Ops {
   void sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) override;
   void score(std::span<TokenResult> out, Tensor logits, StepArray<ScoreRow> rows) override;
   void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override;
+  void rescale(Tensor x, float factor, float cap) override;
   void fill(Tensor out, float value) override;
 
  private:

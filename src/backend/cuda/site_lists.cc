@@ -40,7 +40,7 @@ SiteLists::Parts SiteLists::add(const AdapterBatch& adapters, std::size_t kind, 
     ExpandUse& use = uses_.emplace_back(ExpandUse{{}, segment.z_begin, segment.weight});
     if (segment.row_count == 0) continue;  // padding
     const AdapterTable& table = tables.find_or_make(*segment.adapter);
-    check(kind < table.kinds.size(), "expected adapters with as many experts as the model");
+    check(kind < table.kinds.size(), "expected a kind of sites");
     if (table.kinds[kind].expands) use.table = table.kinds[kind].table;
     add_shrink(segment, table.kinds[kind]);
     scales = scales || table.kinds[kind].scales;

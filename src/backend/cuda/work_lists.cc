@@ -137,18 +137,17 @@ bool WorkLists::try_add_spans(const SpanBatch& spans, const AttendShape& shape) 
 
 bool WorkLists::try_add_sites(const AdapterBatch& adapters) {
   if (adapters.segments.empty()) return true;
-  const auto experts = static_cast<std::size_t>(adapters.segments.host.front().adapter->expert_count);
-  return try_add_kinds(adapters, 0, kProductKinds * experts);
+  return try_add_kinds(adapters, 0, kProductKinds);
 }
 
 bool WorkLists::try_add_site(const AdapterBatch& adapters, Site site) {
   if (adapters.segments.empty()) return true;
-  return try_add_kinds(adapters, index_of({0, site.kind, site.expert}, adapters.segments.host.front().adapter->expert_count), 1);
+  return try_add_kinds(adapters, index_of({0, site.kind}), 1);
 }
 
 bool WorkLists::try_add_kinds(const AdapterBatch& adapters, std::size_t first, std::size_t count) {
   if (kinds_.size() + count > kKindsMax) return false;
-  batches_.push_back({adapters.segments.device, adapters.segments.host.front().adapter->expert_count, first, count, kinds_.size()});
+  batches_.push_back({adapters.segments.device, first, count, kinds_.size()});
   for (std::size_t kind = first; kind < first + count; ++kind) kinds_.push_back(lists_.add(adapters, kind, tables_));
   return true;
 }
@@ -213,7 +212,7 @@ std::optional<WorkLists::OfSpans> WorkLists::find(const SpanBatch& spans, const 
 std::optional<WorkLists::OfSite> WorkLists::find(const AdapterBatch& adapters, Site site) const {
   for (const Batch& batch : batches_) {
     if (batch.segments != adapters.segments.device) continue;
-    const std::size_t kind = index_of({0, site.kind, site.expert}, batch.expert_count);
+    const std::size_t kind = index_of({0, site.kind});
     if (kind < batch.first || kind >= batch.first + batch.count) continue;
     const std::size_t index = batch.begin + (kind - batch.first);
     const KindHeads& heads = reinterpret_cast<const Heads*>(device_heads_.data())->kinds[index];

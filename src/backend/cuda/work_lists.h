@@ -78,7 +78,7 @@ class WorkLists {
   [[nodiscard]] bool scales_rows() const { return !lists_.arrays().scale_items.empty(); }
 
  private:
-  // Kinds of sites, with each expert, of all batches: of the layers and of each block of logits.
+  // Kinds of sites, of all batches: of the layers and of each block of logits.
   static constexpr std::size_t kKindsMax = 1024;
   static constexpr std::size_t kKindsInWork = 14;  // two bits each
 
@@ -100,7 +100,6 @@ class WorkLists {
   // The kinds that were added of a batch, known by its segments' place.
   struct Batch {
     const AdapterSegment* segments;
-    std::int32_t expert_count;
     std::size_t first, count;  // kinds: index_of() sites in layer 0
     std::size_t begin;         // in kinds_
   };

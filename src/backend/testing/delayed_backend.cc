@@ -117,6 +117,13 @@ void DelayedOps::linear_gated(Tensor out, Tensor x, const LinearWeight& weight, 
                               Activation activation) {
   add([=, this, &weight] { inner_.linear_gated(out, x, weight, z, on_device_only(adapters), site, activation); });
 }
+void DelayedOps::route(const ExpertRows& out, Tensor scores, const RouteParams& params) {
+  add([=, this] { inner_.route(out, scores, params); });
+}
+void DelayedOps::mix_experts(Tensor out, Tensor x, const ExpertBatch& experts, const AdapterBatch& adapters, std::int32_t layer,
+                             Activation activation) {
+  add([=, this] { inner_.mix_experts(out, x, experts, on_device_only(adapters), layer, activation); });
+}
 void DelayedOps::rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) {
   add([=, this] { inner_.rope(x, on_device_only(positions), table); });
 }
@@ -140,6 +147,9 @@ void DelayedOps::score(std::span<TokenResult> out, Tensor logits, StepArray<Scor
 }
 void DelayedOps::copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) {
   add([=, this, list = std::vector(copies.begin(), copies.end())] { inner_.copy_pages(base, page_bytes, list); });
+}
+void DelayedOps::rescale(Tensor x, float factor, float cap) {
+  add([=, this] { inner_.rescale(x, factor, cap); });
 }
 void DelayedOps::fill(Tensor out, float value) {
   add([=, this] { inner_.fill(out, value); });

@@ -290,12 +290,15 @@ inline MadeRecord make_record(Numbers& numbers, std::int32_t slice_begin, std::i
 // An adapter of one site as a loader would lay it out for a backend. Each tile is an allocation of its own.
 class MadeAdapter {
  public:
-  MadeAdapter(Backend& backend, Site site, const std::vector<MadeRecord>& records, Cuts cuts, AdapterId id = kNoAdapter)
+  MadeAdapter(Backend& backend, Site site, const std::vector<MadeRecord>& records, Cuts cuts, AdapterId id = kNoAdapter,
+              std::int32_t expert_count = 0)
       : backend_(&backend) {
     const AdapterFormat format = backend.adapter_format();
     view_.id = id;
-    view_.sites.resize(site_count(site.layer + 1));
-    auto& range = view_.sites[index_of(site)];
+    view_.expert_count = expert_count;
+    view_.changes_mlps = site.kind == SiteKind::gate_up || site.kind == SiteKind::down;
+    view_.sites.resize(site_count(site.layer + 1, expert_count));
+    auto& range = view_.sites[index_of(site, expert_count)];
     for (const MadeRecord& made : records) {
       RecordView record{.slice_begin = made.slice_begin,
                         .out = made.out,

@@ -56,6 +56,15 @@ class RecordingOps final : public Ops {
     record("linear_gated", out, site, adapters.segments.size());
     inner_.linear_gated(out, x, weight, z, adapters, site, activation);
   }
+  void route(const ExpertRows& out, Tensor scores, const RouteParams& params) override {
+    record("route", scores, {0, SiteKind::router});
+    inner_.route(out, scores, params);
+  }
+  void mix_experts(Tensor out, Tensor x, const ExpertBatch& experts, const AdapterBatch& adapters, std::int32_t layer,
+                   Activation activation) override {
+    record("mix_experts", out, {layer, SiteKind::down}, adapters.segments.size());
+    inner_.mix_experts(out, x, experts, adapters, layer, activation);
+  }
   void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) override {
     record("rope", x);
     inner_.rope(x, positions, table);
@@ -87,6 +96,10 @@ class RecordingOps final : public Ops {
   void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override {
     calls_.push_back({"copy_pages", static_cast<std::int64_t>(copies.size()), static_cast<std::int64_t>(page_bytes), {}, 0});
     inner_.copy_pages(base, page_bytes, copies);
+  }
+  void rescale(Tensor x, float factor, float cap) override {
+    record("rescale", x);
+    inner_.rescale(x, factor, cap);
   }
   void fill(Tensor out, float value) override {
     record("fill", out);

@@ -2,6 +2,7 @@
 #include "kernels/cpu/attend_scratch.h"
 #include "kernels/cpu/attend_tile.h"
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/rescale_kernel.h"
 
 namespace slora::cpu {
 
@@ -26,7 +27,8 @@ class AttendBlockKernel {
     const Range any{visible[0].begin, visible[rows.count - 1].end};
     if (any.empty()) return;
     score_keys(call, scratch, rows, any);
-    const float scale = call.params.scale * kLog2E;
+    if (call.params.soft_cap > 0) cap_scores(call, scratch, rows, any);
+    const float scale = call.params.soft_cap > 0 ? kLog2E : call.params.scale * kLog2E;
     if (visible[rows.count - 1].begin == 0 && visible[0].end == kKeyBlock) {
       weigh<true>(scratch, state, rows, visible, scale);
       add_common(scratch, state, rows, {0, kKeyBlock / 2});
@@ -83,6 +85,16 @@ class AttendBlockKernel {
         args.prefetch_stride = prefetch[vector + 1] - prefetch[vector];
       }
       attend_tile_of_rows<Isa, kTileRows, kKeyVectors, AttendStart::zero>(rows.count, args);
+    }
+  }
+
+  // Scales the scores that score_keys() made, and bounds them.
+  static void cap_scores(const AttendCall& call, const Scratch& scratch, Rows rows, Range any) {
+    const std::int64_t begin = any.begin / kLineKeys * kLineKeys, end = (any.end + kLineKeys - 1) / kLineKeys * kLineKeys;
+    for (std::int64_t r = 0; r < rows.count; ++r) {
+      float* const scores = scratch.scores + r * kKeyBlock;
+      for (std::int64_t key = begin; key < end; key += kLanes)
+        store(scores + key, soft_capped<Isa>(load(scores + key) * call.params.scale, call.params.soft_cap));
     }
   }
 

@@ -118,8 +118,11 @@ struct Kernels {
   // One row, in groups of weight.size() columns: out (f32 or bf16) = in / sqrt(mean(in^2) + eps) * weight.
   void (*rms_norm)(std::byte* out, DType out_type, const float* in, std::int64_t cols, std::span<const float> weight, float eps);
   void (*add)(float* sum, const float* x, std::int64_t count);
-  // out [count] bf16 = silu(gate) * up.
+  // out [count] bf16 = activation(gate) * up.
   void (*gated_silu)(Bfloat16* out, const float* gate, const float* up, std::int64_t count);
+  void (*gated_gelu_tanh)(Bfloat16* out, const float* gate, const float* up, std::int64_t count);
+  // x [count] = factor * x, and then, with a cap above 0, cap * tanh(x / cap), where -infinity stays.
+  void (*rescale)(float* x, std::int64_t count, float factor, float cap);
   // One head: (a, b) = (a cos - b sin, b cos + a sin).
   void (*rope)(float* a, float* b, const float* cos, const float* sin, std::int64_t half);
   Peak (*find_peak)(const float* values, std::int64_t count);

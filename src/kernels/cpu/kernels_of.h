@@ -6,6 +6,7 @@
 #include "kernels/cpu/int8_rows_kernel.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/linear_kernel.h"
+#include "kernels/cpu/rescale_kernel.h"
 #include "kernels/cpu/rms_norm_kernel.h"
 #include "kernels/cpu/rope_kernel.h"
 #include "kernels/cpu/row_tiles_kernel.h"
@@ -38,6 +39,8 @@ inline constexpr Kernels kKernelsOf = {
     .rms_norm = &RmsNormKernel<Isa>::run,
     .add = &RmsNormKernel<Isa>::add,
     .gated_silu = &GatedKernel<Isa>::silu,
+    .gated_gelu_tanh = &GatedKernel<Isa>::gelu_tanh,
+    .rescale = &rescale<Isa>,
     .rope = &RopeKernel<Isa>::run,
     .find_peak = &SampleKernel<Isa>::find_peak,
     .mask_values = &SampleKernel<Isa>::mask_values,

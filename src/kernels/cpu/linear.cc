@@ -15,6 +15,10 @@ std::int64_t item_panels(std::size_t tile_count) { return tile_count <= 1 ? kIte
 // prefetches fit the second-level cache.
 constexpr std::int64_t kSideBySideRows = 3;
 
+auto gated_of(const Kernels& kernels, Activation activation) {
+  return activation == Activation::silu ? kernels.gated_silu : kernels.gated_gelu_tanh;
+}
+
 }  // namespace
 
 void Linear::run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
@@ -42,26 +46,28 @@ void Linear::run(Tensor y, Tensor x, const Weight& weight, std::span<const float
 }
 
 void Linear::run_gated(Tensor out, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
-                       std::span<const AppliedRecord> records) {
+                       std::span<const AppliedRecord> records, Activation activation) {
   check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "expected x and out in bf16");
   general_.pick(x, z, bias, weight.out, records);
   pack_tiles(general_.inputs(), z, general_.others(), x.rows);
-  gate(out, LinearCall{{}, weight, tiles_.tile(0), x_tile_count_, bias, expands_}, kernels_.linear_columns);
+  gate(out, LinearCall{{}, weight, tiles_.tile(0), x_tile_count_, bias, expands_}, kernels_.linear_columns, activation);
 }
 
 template <class Weight>
 void Linear::run_gated(Tensor out, Tensor x, const Weight& weight, std::span<const float> bias, Tensor z,
-                       std::span<const AppliedRecord> records) {
+                       std::span<const AppliedRecord> records, Activation activation) {
   check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "expected x and out in bf16");
   general_.pick(x, z, bias, weight.out, records);
   pack_tiles({}, z, general_.others(), x.rows);
   gate(out, ByteLinearCall<Weight>{{}, weight, rows_for<Weight>().pack(general_.inputs(), pool_), bias, expands_},
-       kernels_.of<Weight>().linear_columns);
+       kernels_.of<Weight>().linear_columns, activation);
 }
 
 template <class Call>
-void Linear::gate(Tensor out, const Call& product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end)) {
-  if (!deferred_.empty() || !general_.empty()) return gate_deferred(out, product, columns);
+void Linear::gate(Tensor out, const Call& product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end),
+                  Activation activation) {
+  if (!deferred_.empty() || !general_.empty()) return gate_deferred(out, product, columns, activation);
+  const auto gated = gated_of(kernels_, activation);
   constexpr std::int64_t kWidth = (kItemPanels + 1) * kPanelCols;  // one more panel, since up's columns may begin within a panel
   const std::int64_t half = out.rows * kWidth;
   auto* scratch = scratch_.take<float>(static_cast<std::size_t>(2 * half * pool_.thread_count()));
@@ -80,7 +86,7 @@ void Linear::gate(Tensor out, const Call& product, void (*columns)(const Call& c
     const float* gate = multiply(own, begin, end);
     const float* up = multiply(own + half, out.cols + begin, out.cols + end);
     for (std::int64_t t = 0; t < out.rows; ++t) {
-      kernels_.gated_silu(out.row<Bfloat16>(t) + begin, gate + t * kWidth, up + t * kWidth, end - begin);
+      gated(out.row<Bfloat16>(t) + begin, gate + t * kWidth, up + t * kWidth, end - begin);
     }
   };
   const std::int64_t run_max = out.rows <= kSideBySideRows ? kItemPanels : kItemPanels / 2;
@@ -88,17 +94,18 @@ void Linear::gate(Tensor out, const Call& product, void (*columns)(const Call& c
 }
 
 template <class Call>
-void Linear::gate_deferred(Tensor out, Call product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end)) {
+void Linear::gate_deferred(Tensor out, Call product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end),
+                           Activation activation) {
   const std::int64_t width = 2 * out.cols;
+  const auto gated = gated_of(kernels_, activation);
   auto* y = scratch_.take<float>(static_cast<std::size_t>(out.rows * width));
   product.y = {reinterpret_cast<std::byte*>(y), DType::f32, out.rows, width, width};
   pool_.parallel_ranges(product.weight.panel_count(), item_panels(x_tile_count_),
                         [&](std::int64_t begin, std::int64_t end, int) { columns(product, begin, end); });
   deferred_.run(product.y);
   general_.run(product.y, product.weight);
-  pool_.parallel_rows(out.rows, width, [&](std::int64_t t) {
-    kernels_.gated_silu(out.row<Bfloat16>(t), y + t * width, y + t * width + out.cols, out.cols);
-  });
+  pool_.parallel_rows(out.rows, width,
+                      [&](std::int64_t t) { gated(out.row<Bfloat16>(t), y + t * width, y + t * width + out.cols, out.cols); });
 }
 
 void Linear::pack_tiles(Tensor x, Tensor z, std::span<const AppliedRecord> records, std::int64_t rows) {
@@ -140,8 +147,8 @@ template void Linear::run(Tensor y, Tensor x, const Int8Weight& weight, std::spa
 template void Linear::run(Tensor y, Tensor x, const Int4Weight& weight, std::span<const float> bias, Tensor z,
                           std::span<const AppliedRecord> records);
 template void Linear::run_gated(Tensor out, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
-                                std::span<const AppliedRecord> records);
+                                std::span<const AppliedRecord> records, Activation activation);
 template void Linear::run_gated(Tensor out, Tensor x, const Int4Weight& weight, std::span<const float> bias, Tensor z,
-                                std::span<const AppliedRecord> records);
+                                std::span<const AppliedRecord> records, Activation activation);
 
 }  // namespace slora::cpu

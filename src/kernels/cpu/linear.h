@@ -5,6 +5,7 @@
 #include "kernels/cpu/expand_deferred.h"
 #include "kernels/cpu/general_records.h"
 #include "kernels/cpu/kernels.h"
+#include "ops/activation.h"
 
 namespace slora::cpu {
 
@@ -29,12 +30,13 @@ class Linear {
   template <class Weight>
   void run(Tensor y, Tensor x, const Weight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records);
 
-  // out[t, i] = silu(y[t, i]) * y[t, n + i], out [T, n] bf16. y [T, 2n] is never stored whole: each work item computes a few of its
+  // out[t, i] = activation(y[t, i]) * y[t, n + i], out [T, n] bf16. y [T, 2n] is never stored whole: each work item computes a few of its
   // columns, which stay in cache.
   void run_gated(Tensor out, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
-                 std::span<const AppliedRecord> records);
+                 std::span<const AppliedRecord> records, Activation activation);
   template <class Weight>
-  void run_gated(Tensor out, Tensor x, const Weight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records);
+  void run_gated(Tensor out, Tensor x, const Weight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records,
+                 Activation activation);
 
  private:
   template <class Weight>
@@ -50,10 +52,12 @@ class Linear {
   void add_z_tiles(Tensor z, const AppliedRecord& applied);
   // Computes y in parts with `columns`, and writes its gated values to out.
   template <class Call>
-  void gate(Tensor out, const Call& product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end));
+  void gate(Tensor out, const Call& product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end),
+            Activation activation);
   // The same when some records are added after the whole product: then all of y is stored.
   template <class Call>
-  void gate_deferred(Tensor out, Call product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end));
+  void gate_deferred(Tensor out, Call product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end),
+                     Activation activation);
 
   const Kernels& kernels_;
   ThreadPool& pool_;

@@ -11,7 +11,11 @@ void add_rms_norm(const Kernels& kernels, ThreadPool& pool, Tensor out, Tensor r
                   float eps) {
   pool.parallel_rows(x.rows, 2 * x.cols, [&](std::int64_t t) {
     kernels.add(residual.row<float>(t), x.row<float>(t), x.cols);
-    kernels.rms_norm(out.row_bytes(t), out.dtype, residual.row<float>(t), x.cols, gains.of(t), eps);
+    if (gains.base.empty()) {
+      convert_from_float(out.row_bytes(t), out.dtype, residual.row<float>(t), static_cast<std::size_t>(x.cols));
+    } else {
+      kernels.rms_norm(out.row_bytes(t), out.dtype, residual.row<float>(t), x.cols, gains.of(t), eps);
+    }
   });
 }
 

@@ -10,7 +10,7 @@ namespace slora::cpu {
 // may be in.
 void rms_norm(const Kernels& kernels, ThreadPool& pool, Tensor out, Tensor in, const reference::RowGains& gains, float eps);
 
-// residual += x, then out = rms_norm(residual). residual and x [T, hidden] fp32.
+// residual += x, then out = rms_norm(residual), or without gains the residual. residual and x [T, hidden] fp32.
 void add_rms_norm(const Kernels& kernels, ThreadPool& pool, Tensor out, Tensor residual, Tensor x, const reference::RowGains& gains,
                   float eps);
 

@@ -9,7 +9,8 @@ void rope(const Kernels& kernels, ThreadPool& pool, Tensor x, std::span<const st
     check(position >= 0 && position < table.cos.rows, "expected a position within the rope table");
     const float* cos = table.cos.row<float>(position);
     const float* sin = table.sin.row<float>(position);
-    for (float* head = x.row<float>(t); head < x.row<float>(t) + x.cols; head += 2 * half) kernels.rope(head, head + half, cos, sin, half);
+    for (float* head = x.row<float>(t); head < x.row<float>(t) + x.cols; head += table.head_stride())
+      kernels.rope(head, head + half, cos, sin, half);
   });
 }
 

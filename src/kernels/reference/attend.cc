@@ -17,8 +17,8 @@ Visible visible_keys(std::int32_t position, std::int32_t window) {
 }
 
 // Attention of one query of one head. `scores` is scratch.
-void attend_row(float* out, const float* q, std::int32_t kv_head, const KvLayer& layer, const PageIndex* pages, Visible keys, float scale,
-                std::vector<float>& scores) {
+void attend_row(float* out, const float* q, std::int32_t kv_head, const KvLayer& layer, const PageIndex* pages, Visible keys,
+                const AttendParams& params, std::vector<float>& scores) {
   const std::int32_t dim = layer.head_dim;
   const auto page_of = [&](std::int32_t position) { return pages[position / layer.page_tokens]; };
   scores.assign(static_cast<std::size_t>(keys.end - keys.begin), 0.0f);
@@ -27,8 +27,10 @@ void attend_row(float* out, const float* q, std::int32_t kv_head, const KvLayer&
     const float* k = layer.keys<float>(page_of(p), kv_head) + (p % layer.page_tokens) * dim;
     float dot = 0;
     for (std::int32_t d = 0; d < dim; ++d) dot += q[d] * k[d];
-    scores[static_cast<std::size_t>(p - keys.begin)] = dot * scale;
-    highest = std::max(highest, dot * scale);
+    float score = dot * params.scale;
+    if (params.soft_cap > 0) score = params.soft_cap * std::tanh(score / params.soft_cap);
+    scores[static_cast<std::size_t>(p - keys.begin)] = score;
+    highest = std::max(highest, score);
   }
   float sum = 0;
   for (float& score : scores) {
@@ -55,7 +57,7 @@ void attend(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, 
       const std::int32_t row = span.row_begin + i;
       for (std::int32_t head = 0; head < heads; ++head) {
         const std::int32_t offset = head * layer.head_dim;
-        attend_row(out.row<float>(row) + offset, q.row<float>(row) + offset, head / group, layer, spans.pages_of(span), keys, params.scale,
+        attend_row(out.row<float>(row) + offset, q.row<float>(row) + offset, head / group, layer, spans.pages_of(span), keys, params,
                    scores);
       }
     }

@@ -1,5 +1,6 @@
 #include "kernels/reference/rms_norm.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace slora::reference {
@@ -23,7 +24,8 @@ void add_rms_norm(Tensor out, Tensor residual, Tensor x, const RowGains& gains, 
   for (std::int64_t t = 0; t < x.rows; ++t) {
     for (std::int64_t i = 0; i < x.cols; ++i) residual.row<float>(t)[i] += x.row<float>(t)[i];
   }
-  rms_norm(out, residual, gains, eps);
+  if (!gains.base.empty()) return rms_norm(out, residual, gains, eps);
+  for (std::int64_t t = 0; t < x.rows; ++t) std::copy_n(residual.row<float>(t), x.cols, out.row<float>(t));
 }
 
 }  // namespace slora::reference

@@ -23,7 +23,7 @@ struct RowGains {
 // out = in / sqrt(mean(in^2) + eps) * gain over groups of as many columns as a gain has. in and out [T, groups * size] fp32; out may be in.
 void rms_norm(Tensor out, Tensor in, const RowGains& gains, float eps);
 
-// residual += x, then out = rms_norm(residual). All [T, hidden] fp32.
+// residual += x, then out = rms_norm(residual), or without gains the residual. All [T, hidden] fp32.
 void add_rms_norm(Tensor out, Tensor residual, Tensor x, const RowGains& gains, float eps);
 
 }  // namespace slora::reference

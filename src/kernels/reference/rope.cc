@@ -9,7 +9,7 @@ void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& ta
     check(position >= 0 && position < table.cos.rows, "expected a position within the rope table");
     const float* cos = table.cos.row<float>(position);
     const float* sin = table.sin.row<float>(position);
-    for (float* head = x.row<float>(t); head < x.row<float>(t) + x.cols; head += 2 * half) {
+    for (float* head = x.row<float>(t); head < x.row<float>(t) + x.cols; head += table.head_stride()) {
       for (std::int64_t i = 0; i < half; ++i) {
         const float a = head[i];
         const float b = head[half + i];
