@@ -12,6 +12,7 @@
 #include "api/model_name.h"
 #include "base/log_record.h"
 #include "cli/byte_size.h"
+#include "cli/instructions_option.h"
 #include "cli/model_path.h"
 #include "formats/json.h"
 #include "text/utf8.h"
@@ -155,6 +156,7 @@ Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
     return error("bad_option", "--cuda-products: expected own or cublaslt, found {}", quote(arguments.cuda_products));
   }
   options.cuda_products = arguments.cuda_products == "cublaslt" ? CudaProducts::cublaslt : CudaProducts::own;
+  options.instructions = instructions_of(arguments.instructions);
   options.threads = arguments.threads;
   options.shard_count = arguments.shards;
   options.page_tokens = arguments.page_tokens;

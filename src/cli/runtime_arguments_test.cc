@@ -73,6 +73,13 @@ TEST(RuntimeArguments, TakeNamesThatJsonAndMetricsCanCarry) {
   }
 }
 
+TEST(RuntimeArguments, LimitTheInstructions) {
+  ModelArguments arguments = golden_model();
+  EXPECT_EQ(make_runtime_options(arguments)->instructions, Instructions::best);
+  arguments.instructions = "avx2";
+  EXPECT_EQ(make_runtime_options(arguments)->instructions, Instructions::avx2);
+}
+
 TEST(RuntimeArguments, NameTheOptionAtFault) {
   ModelArguments arguments = golden_model();
   arguments.pool_memory = "much";

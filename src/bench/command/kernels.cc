@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "bench/command/instructions_option.h"
 #include "bench/command/log.h"
 #include "bench/model_source.h"
+#include "cli/instructions_option.h"
 #include "cli/interrupt.h"
 #include "cli/option_range.h"
 #include "cli/runtime_arguments.h"

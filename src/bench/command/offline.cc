@@ -9,11 +9,11 @@
 #include <optional>
 
 #include "bench/command/adapters.h"
-#include "bench/command/instructions_option.h"
 #include "bench/command/log.h"
 #include "bench/machine_facts.h"
 #include "bench/offline_bench.h"
 #include "cli/byte_size.h"
+#include "cli/instructions_option.h"
 #include "cli/interrupt.h"
 #include "cli/option_range.h"
 #include "cli/progress_bar.h"
