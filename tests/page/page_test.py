@@ -59,11 +59,10 @@ HOLD_STREAMS = """() => {
   };
 }"""
 
-PAUSE_WITHIN_STREAMS = """() => {
+PAUSE_WITHIN_STREAM = """() => {
   window.isPaused = false;
   new MutationObserver((_, observer) => {
-    const streaming = [...document.querySelectorAll('.answer.streaming')];
-    if (streaming.filter((answer) => answer.textContent).length < 2) return;
+    if (!document.querySelector(".answer.streaming")?.textContent) return;
     observer.disconnect();
     fetch("/pause", {method: "POST"}).then(() => { window.isPaused = true; });
   }).observe(document.getElementById("columns"), {childList: true, subtree: true});
@@ -296,7 +295,8 @@ class PageTest(unittest.TestCase):
         server = Server()
         page = self.opened(server)
         self.change_requests(page, ignore_eos=True, max_tokens=400)
-        page.evaluate(PAUSE_WITHIN_STREAMS)  # so that they do not end before the server does
+        page.get_by_role("button", name="Remove column 2").click()
+        page.evaluate(PAUSE_WITHIN_STREAM)  # so that it does not end before the server does
         self.ask(page, SENTENCE)
         page.wait_for_function("() => window.isPaused")
         server.end()
