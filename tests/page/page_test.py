@@ -59,6 +59,15 @@ HOLD_STREAMS = """() => {
   };
 }"""
 
+PAUSE_WITHIN_STREAM = """() => {
+  window.isPaused = false;
+  new MutationObserver((_, observer) => {
+    if (!document.querySelector(".answer.streaming")?.textContent) return;
+    observer.disconnect();
+    fetch("/pause", {method: "POST"}).then(() => { window.isPaused = true; });
+  }).observe(document.getElementById("columns"), {childList: true, subtree: true});
+}"""
+
 
 class Server:
     """`slora serve` of the demo model over a folder of adapters of its own."""
@@ -286,8 +295,10 @@ class PageTest(unittest.TestCase):
         server = Server()
         page = self.opened(server)
         self.change_requests(page, ignore_eos=True, max_tokens=400)
+        page.get_by_role("button", name="Remove column 2").click()
+        page.evaluate(PAUSE_WITHIN_STREAM)  # so that it does not end before the server does
         self.ask(page, SENTENCE)
-        page.wait_for_function("() => document.querySelector('.answer.streaming')?.textContent.length > 0")
+        page.wait_for_function("() => window.isPaused")
         server.end()
         expect(page.locator(".column").first.get_by_role("alert")).to_have_text("The connection ended before the answer did.")
         expect(page.locator("#status")).to_have_text("The server does not answer.")
