@@ -1,8 +1,9 @@
 """Golden models with a mixture of experts, and adapters of every linear module: router, experts and shared expert too.
 
-transformers 5 keeps the experts of a layer in one tensor and saves them one by one, as all checkpoints have them. Adapters of
-single experts are written here as PEFT with transformers 4 saved them. Their logits are those of the base with
-W + scale * B A in place of W, in fp32; where PEFT reads such a file for the base of transformers 5, it must agree.
+transformers 5 keeps the experts of a layer in one tensor and saves them one by one, as all checkpoints have them. For it,
+peft writes adapters of all experts of a layer in stacks ("stacked_..."). Adapters of single experts are written here, as
+peft with transformers 4 saved them. Their logits are those of the base with W + scale * B A in place of W, in fp32; where
+peft reads such a file for the base of transformers 5, it must agree.
 
 What a row of the router would almost as soon choose, a backend that rounds may choose. So tokens are made to belong to
 experts: along a direction for each expert of a layer, an embedding is positive for as many as are chosen and negative for
@@ -20,6 +21,7 @@ from transformers import MixtralConfig, Qwen2MoeConfig, Qwen3MoeConfig
 
 import golden_adapters
 import golden_models
+from golden_adapters import Adapter
 from golden_specs import Model, sizes
 from golden_specs_further import NO_SPECIAL_TOKENS, with_key
 
@@ -162,8 +164,23 @@ def check_adapter(spec, folder, path, model, tensors, ids):
     golden_models.check_bf16(spec.name, changed(golden_models.load(folder), tensors, spec.scale()), ids, found)
 
 
+def add_by_peft(spec, folder, adapter, seed, batch, tensors):
+    """An adapter as peft writes it for transformers 5, of experts in stacks."""
+    path = folder / "adapters" / adapter.name
+    model = golden_adapters.make_adapter(path, adapter, spec.name, seed, lambda: golden_models.load(folder))
+    for prompt in golden_adapters.ADAPTER_PROMPTS:
+        tensors |= outputs(model, batch[prompt], f"{adapter.name}.{prompt}")
+    longest = batch[golden_adapters.ADAPTER_PROMPTS[-1]]
+    base_logits = golden_models.logits(golden_models.load(folder), longest)
+    golden_adapters.check(adapter, model, base_logits, lambda changed: golden_models.logits(changed, longest))
+    golden_models.check_bf16(adapter.name, model, longest, tensors[f"logits.{adapter.name}.{golden_adapters.ADAPTER_PROMPTS[-1]}"])
+
+
 def add_adapters(spec, folder, batch, tensors):
     for index, lora in enumerate(spec.adapters):
+        if isinstance(lora, Adapter):
+            add_by_peft(spec, folder, lora, 100 * spec.seed + index, batch, tensors)
+            continue
         path = folder / "adapters" / lora.name
         of_adapter = adapter_tensors(lora, folder, 100 * spec.seed + index)
         write_adapter(path, lora, spec.name, of_adapter)
@@ -197,6 +214,7 @@ MIXTURES = (
             Lora("all_linear_r4", 4, 8, "", peft=True),
             Lora("q_v_r8", 8, 16, r"\.(q|v)_proj$", torch.bfloat16, peft=True),
             Lora("two_experts_r3", 3, 6, r"layers\.1\..*experts\.(0|3)\.w(1|2)$"),
+            Adapter("stacked_r4", golden_adapters.lora(4, 8, ("q_proj", "w1", "w2", "w3"))),
         ),
     ),
     Model(
@@ -218,6 +236,7 @@ MIXTURES = (
         adapters=(
             Lora("all_linear_r5", 5, 10, ""),
             Lora("shared_r4", 4, 6, r"shared_expert", torch.bfloat16),
+            Adapter("stacked_gate_up_r5", golden_adapters.lora(5, 20, ("v_proj",), target_parameters=["mlp.experts.gate_up_proj"])),
             Lora("router_r2", 2, 4, r"mlp\.gate$", router_size=0.15),
         ),
     ),
@@ -241,6 +260,19 @@ MIXTURES = (
         adapters=(
             Lora("all_linear_rslora_r4", 4, 4, "", torch.bfloat16, use_rslora=True),
             Lora("experts_r6", 6, 12, r"experts\."),
+            Adapter(
+                "stacked_patterns",
+                golden_adapters.lora(
+                    4,
+                    8,
+                    ("q_proj",),
+                    target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"],
+                    rank_pattern={"gate_up_proj": 3},
+                    alpha_pattern={"layers.1.mlp.experts.down_proj": 30},
+                    use_rslora=True,
+                ),
+                torch.bfloat16,
+            ),
         ),
     ),
 )

@@ -28,10 +28,13 @@ Status check_slices(std::span<const AdapterRecord> records, std::span<const Tens
       const std::vector<std::int64_t>& shape = is_derived ? derived[source - tensors.size()]->shape() : tensors[source].shape;
       const std::int64_t rows = shape.size() == 2 ? shape[0] : 1, cols = shape.back();
       const SourceSlice& slice = part.slice;
-      if (slice.row_begin + slice.row_count <= rows && slice.col_begin + slice.col_count <= cols) continue;
+      const std::int64_t row_end = std::int64_t{part.origin.row_begin} + slice.row_begin + slice.row_count;
+      const std::int64_t last = std::int64_t{slice.col_begin} + slice.col_count - 1;
+      const std::int64_t col_end = slice.col_count > 0 ? part.origin.col_begin + last * part.origin.col_step + 1 : 0;
+      if (row_end <= rows && col_end <= cols) continue;
       return error("E_SHAPE", "tensor {}: expected at least [{}, {}], found [{}]",
-                   quote(is_derived ? derived[source - tensors.size()]->name() : tensors[source].name), slice.row_begin + slice.row_count,
-                   slice.col_begin + slice.col_count, fmt::join(shape, ", "));
+                   quote(is_derived ? derived[source - tensors.size()]->name() : tensors[source].name), row_end, col_end,
+                   fmt::join(shape, ", "));
     }
   }
   return {};

@@ -52,6 +52,13 @@ struct SourceSlice {
   auto operator<=>(const SourceSlice&) const = default;
 };
 
+// Where a part lies in its source tensor, if that has the parts of several modules: element [i, j] of the part is element
+// [row_begin + i, col_begin + j * col_step] of the tensor.
+struct SourceOrigin {
+  std::int32_t row_begin = 0, col_begin = 0, col_step = 1;
+  auto operator<=>(const SourceOrigin&) const = default;
+};
+
 // A part as stored in the image: a matrix [rows, cols] in tiles [tile_begin, tile_begin + tile_count) of the layout, ordered by
 // (row_begin, col_begin). A vector is one row in one tile.
 struct StoredMatrix {
@@ -65,11 +72,12 @@ struct StoredMatrix {
 struct AdapterPart {
   PartKind kind = PartKind::a;
   SourceTensor source;
-  SourceSlice slice;            // set when the base's shapes have been checked
+  SourceSlice slice;            // of the part; set when the base's shapes have been checked
   StoredMatrix stored;          // set by make_image_layout
   bool shares_storage = false;  // set by make_image_layout: a part before it has the same numbers, and they are stored once
   float offset = 0;             // added to each number of a gain, as the base adds it to its own
-  bool is_shared = false;       // other adapters have the same source: A or B of a projection that many use
+  SourceOrigin origin{};
+  bool is_shared = false;  // other adapters have the same source: A or B of a projection that many use
 };
 
 // The part of this kind, or nullptr.

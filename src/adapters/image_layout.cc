@@ -178,12 +178,12 @@ Result<ImageLayout> make_image_layout(std::vector<AdapterRecord> records, const 
   ImageLayout layout{
       .format = format, .page_bytes = page_bytes, .page_count = 0, .used_bytes = 0, .records = std::move(records), .tiles = {}};
   Placer placer(layout);
-  std::map<std::tuple<SourceTensor, PartKind, SourceSlice>, StoredMatrix> placed;
+  std::map<std::tuple<SourceTensor, SourceOrigin, PartKind, SourceSlice>, StoredMatrix> placed;
   for (AdapterRecord& record : layout.records) {
     check(std::ranges::is_sorted(record.parts, {}, &AdapterPart::kind), "expected a record's parts to be ordered by kind");
     for (AdapterPart& part : record.parts) {
       if (part.is_shared) continue;
-      const auto key = std::make_tuple(part.source, part.kind, part.slice);
+      const auto key = std::make_tuple(part.source, part.origin, part.kind, part.slice);
       // Biases are sums over parts, of which each record has its own; lists of rows count from where a record begins.
       constexpr std::array kOwn = {PartKind::bias_added, PartKind::bias_replacing, PartKind::row_ids};
       const bool may_share = std::ranges::find(kOwn, part.kind) == kOwn.end();

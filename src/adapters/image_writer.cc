@@ -47,18 +47,22 @@ struct Chunk {
   std::int64_t row_begin;
   std::int64_t row_count;
   std::int64_t col_count;
-  std::int64_t stride;  // elements from one row to the next: the columns of the tensor
-  const float* values;  // [row_count, col_count]
+  std::int64_t stride;    // elements from one row to the next: the columns of the tensor
+  std::int64_t col_step;  // elements from one column to the next
+  const float* values;    // [row_count, col_count]
 
   [[nodiscard]] const float* row(std::int64_t row) const { return values + (row - row_begin) * stride; }
 };
 
-// What lies in `slice` of rows of a whole tensor, counted from the slice's first row; maybe no rows.
-Chunk sliced(const Chunk& chunk, const SourceSlice& slice) {
-  const std::int64_t begin = std::max<std::int64_t>(chunk.row_begin, slice.row_begin);
-  const std::int64_t end = std::min<std::int64_t>(chunk.row_begin + chunk.row_count, slice.row_begin + slice.row_count);
-  if (begin >= end) return {0, 0, slice.col_count, chunk.stride, nullptr};
-  return {begin - slice.row_begin, end - begin, slice.col_count, chunk.stride, chunk.row(begin) + slice.col_begin};
+// What lies in a part's slice of rows of a whole tensor, counted from the slice's first row; maybe no rows.
+Chunk sliced(const Chunk& chunk, const AdapterPart& part) {
+  const SourceSlice& slice = part.slice;
+  const std::int64_t step = part.origin.col_step, first = std::int64_t{part.origin.row_begin} + slice.row_begin;
+  const std::int64_t begin = std::max<std::int64_t>(chunk.row_begin, first);
+  const std::int64_t end = std::min<std::int64_t>(chunk.row_begin + chunk.row_count, first + slice.row_count);
+  if (begin >= end) return {0, 0, slice.col_count, chunk.stride, step, nullptr};
+  return {begin - first, end - begin, slice.col_count,
+          chunk.stride,  step,        chunk.row(begin) + part.origin.col_begin + step * slice.col_begin};
 }
 
 // Reads tensors chunk by chunk, and hashes their bytes as it goes. One thread.
@@ -123,7 +127,7 @@ class TensorReader {
       const float magnitude = largest_magnitude(values_);
       if (!(magnitude < bound)) return refuse(name, bound, row * cols);
       largest = std::max(largest, magnitude);
-      if (Status taken = take(Chunk{row, row_count, cols, cols, values_.data()}); !taken) return forward_error(taken);
+      if (Status taken = take(Chunk{row, row_count, cols, cols, 1, values_.data()}); !taken) return forward_error(taken);
     }
     return largest;
   }
@@ -158,6 +162,7 @@ class ImageWriter {
 
   // Rows as they are.
   void write_rows(const StoredMatrix& matrix, const Chunk& chunk) {
+    check(chunk.col_step == 1, "expected rows without gaps");
     for (const ImageTile& tile : tiles_of(matrix)) {
       const std::int64_t begin = std::max<std::int64_t>(tile.row_begin, chunk.row_begin);
       const std::int64_t end = std::min<std::int64_t>(tile.row_begin + tile.row_count, chunk.row_begin + chunk.row_count);
@@ -244,7 +249,7 @@ class ImageWriter {
       for (std::int64_t j = 0; j < interleave; ++j) {
         const std::int64_t k = (tile.row_begin + row) * interleave + j;
         const bool exists = k < chunk.col_count;
-        const float* const column = chunk.row(begin) + (exists ? k : 0);
+        const float* const column = chunk.row(begin) + (exists ? k * chunk.col_step : 0);
         float* const to = line.data() + j;
         for (std::int64_t i = 0; i < count; ++i) to[i * interleave] = exists ? column[i * chunk.stride] : 0.0f;
       }
@@ -280,7 +285,7 @@ void add_destinations(Destinations& out, ImageWriter& writer, const ImageLayout&
 
 Status write_part(const Destination& to, const Chunk& whole, std::string_view name) {
   const AdapterPart& part = *to.part;
-  const Chunk chunk = sliced(whole, part.slice);
+  const Chunk chunk = sliced(whole, part);
   if (chunk.row_count == 0 || !to.writer->writes(part)) return {};
   switch (part.kind) {
     case PartKind::a:

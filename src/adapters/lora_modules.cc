@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -12,6 +13,7 @@
 #include "adapters/block_diagonal.h"
 #include "adapters/dora_embedding_gain.h"
 #include "adapters/dora_gain.h"
+#include "adapters/stacked_experts.h"
 #include "adapters/subtracted_start.h"
 #include "adapters/tensor_groups.h"
 #include "adapters/tensor_names.h"
@@ -174,6 +176,8 @@ Status measure(AdapterModule& module, const AdapterConfig& config, std::span<con
 Result<AdapterModules> read_lora_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors, const FamilyContext& context) {
   Result<TensorGroups> groups = group_tensors(config, tensors, named_part);
   if (!groups) return forward_error(groups);
+  Result<std::vector<AdapterModule>> experts = take_stacked_experts(groups->modules, config, tensors, context);
+  if (!experts) return forward_error(experts);
   for (AdapterModule& module : groups->modules) {
     if (Status status = measure(module, config, tensors, context); !status) return forward_error(status);
   }
@@ -184,6 +188,7 @@ Result<AdapterModules> read_lora_modules(const AdapterConfig& config, std::span<
     if (Status derived = derive_matrices(found, module, config, tensors); !derived) return forward_error(derived);
   }
   found.modules = std::move(groups->modules);
+  std::ranges::move(*experts, std::back_inserter(found.modules));
   return found;
 }
 

@@ -140,6 +140,9 @@ Status take_diagnostics(AdapterConfig& adapter, const Json& config) {
   if (Status taken = take_strings(adapter.target_modules, config, "target_modules"); !taken) return taken;
   if (Status taken = take_strings(adapter.exclude_modules, config, "exclude_modules"); !taken) return taken;
   if (Status taken = take_strings(adapter.modules_to_save, config, "modules_to_save"); !taken) return taken;
+  if (Status taken = take_strings(adapter.target_parameters, config, "target_parameters"); !taken) return taken;
+  if (!adapter.target_parameters.empty() && adapter.family != AdapterFamily::lora)
+    return error("E_UNSUPPORTED_OPTION", "\"target_parameters\": expected none of {} adapters", name_of(adapter.family));
   for (auto [key, field] :
        {std::pair("base_model_name_or_path", &adapter.base_model_name), std::pair("peft_version", &adapter.peft_version)}) {
     Result<std::optional<std::string>> found = optional_string_at(config, key);

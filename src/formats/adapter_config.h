@@ -61,6 +61,7 @@ struct AdapterConfig {
   std::vector<AlphaPattern> alpha_pattern;  // in file order, independent of rank_pattern
   std::vector<std::string> target_modules;  // diagnostics: a list, or one expression or "all-linear"
   std::vector<std::string> exclude_modules;
+  std::vector<std::string> target_parameters;  // of stacked experts: "mlp.experts.down_proj"
   std::vector<std::int64_t> layers_to_transform;
   std::vector<std::string> modules_to_save;
   // An activated LoRA (aLoRA): it acts from the last place of these tokens in a prompt on, and not at all in prompts without them. Empty:

@@ -69,7 +69,7 @@ constexpr KnownKey kKnown[] = {
     {"runtime_config", KeyUse::served},  // where a model is kept while it is loaded
     {"swift_type", KeyUse::served},      // ms-swift: its own peft_type
     {"target_modules", KeyUse::served},
-    {"target_parameters", KeyUse::unserved},
+    {"target_parameters", KeyUse::served},
     {"task_type", KeyUse::served},
     {"torch_dtype", KeyUse::served},
     {"trainable_token_indices", KeyUse::served},

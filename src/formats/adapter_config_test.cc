@@ -92,7 +92,7 @@ TEST(AdapterConfig, RefusesOtherKindsOfAdapters) {
 
 TEST(AdapterConfig, RefusesOptionsThatChangeTheNumbersByName) {
   for (const auto& [key, value] :
-       {std::pair("use_qalora", "true"), std::pair("layer_replication", "[[0,4]]"), std::pair("target_parameters", R"(["experts"])"),
+       {std::pair("use_qalora", "true"), std::pair("layer_replication", "[[0,4]]"),
         std::pair("alora_invocation_tokens", "[]"), std::pair("alora_invocation_tokens", "[-1]"),
         std::pair("alora_invocation_tokens", "\"ab\""), std::pair("kasa_config", R"({"a":1})"),
         std::pair("monteclora_config", R"({"a":1})"), std::pair("arrow_config", R"({"a":1})"), std::pair("use_bdlora", R"({"a":1})"),

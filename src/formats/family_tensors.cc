@@ -125,6 +125,8 @@ constexpr LayerModule kQwen3MoeLayer[] = {
      LayerPart::each_expert},
 };
 
+constexpr PathAlias kMixtralEndings[] = {{".mlp.gate", ".block_sparse_moe.gate"}};
+
 // Of text models within models that read images too.
 constexpr PathAlias kTextModelAliases[] = {
     {"language_model.model.", "model.language_model."}, {"language_model.lm_head", "lm_head"}, {"model.", "model.language_model."}};
@@ -141,11 +143,12 @@ constexpr FamilyTensors kGemma3Tensors{"model.language_model.embed_tokens",
                                        "model.language_model.layers",
                                        kGemmaLayer,
                                        kTextModelAliases,
+                                       {},
                                        kImageParts};
 
 constexpr FamilyTensors kOlmoTensors{"model.embed_tokens", "model.norm", "lm_head", "model.layers", kOlmoLayer};
 constexpr FamilyTensors kPhi3Tensors{"model.embed_tokens", "model.norm", "lm_head", "model.layers", kPhi3Layer};
-constexpr FamilyTensors kMixtralTensors{"model.embed_tokens", "model.norm", "lm_head", "model.layers", kMixtralLayer};
+constexpr FamilyTensors kMixtralTensors{"model.embed_tokens", "model.norm", "lm_head", "model.layers", kMixtralLayer, {}, kMixtralEndings};
 constexpr FamilyTensors kQwen2MoeTensors{"model.embed_tokens", "model.norm", "lm_head", "model.layers", kQwen2MoeLayer};
 constexpr FamilyTensors kQwen3MoeTensors{"model.embed_tokens", "model.norm", "lm_head", "model.layers", kQwen3MoeLayer};
 
@@ -161,6 +164,9 @@ std::string FamilyTensors::canonical(std::string_view path) const {
   const bool is_canonical = path.starts_with(embedding.substr(0, embedding.rfind('.') + 1)) || leaves_out(path);
   for (const PathAlias& alias : aliases) {
     if (!is_canonical && path.starts_with(alias.from)) return fmt::format("{}{}", alias.to, path.substr(alias.from.size()));
+  }
+  for (const PathAlias& alias : endings) {
+    if (path.ends_with(alias.from)) return fmt::format("{}{}", path.substr(0, path.size() - alias.from.size()), alias.to);
   }
   return std::string(path);
 }

@@ -59,7 +59,7 @@ struct LayerModule {
   LayerPart part = LayerPart::every_layer;
 };
 
-// Another beginning of a module's path.
+// Another beginning or end of a module's path.
 struct PathAlias {
   std::string_view from, to;
 };
@@ -70,6 +70,7 @@ struct FamilyTensors {
   std::string_view layer_prefix;  // then ".", the layer's index and "."
   std::span<const LayerModule> layer;
   std::span<const PathAlias> aliases{};          // of older files, and of adapters that were trained with another class
+  std::span<const PathAlias> endings{};          // the same of ends of paths, of modules that transformers 5 calls otherwise
   std::span<const std::string_view> left_out{};  // beginnings of tensors that no text needs
 
   // The path as the tables above write it.

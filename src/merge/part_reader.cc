@@ -11,7 +11,7 @@ Result<std::vector<float>> PartReader::read_row(const AdapterPart& part, std::in
 
 Result<std::vector<float>> PartReader::read(const AdapterPart& part, std::int64_t row_begin, std::int64_t row_count) {
   const std::size_t source = part.source.value, file_count = file_.tensors().size();
-  const std::int64_t first = part.slice.row_begin + row_begin;
+  const std::int64_t first = part.origin.row_begin + part.slice.row_begin + row_begin;
   std::vector<float> rows;  // whole ones
   std::int64_t cols = 0;
   if (source < file_count) {
@@ -26,12 +26,12 @@ Result<std::vector<float>> PartReader::read(const AdapterPart& part, std::int64_
     rows.resize(static_cast<std::size_t>(row_count * cols));
     if (Status computed = tensor.compute(rows.data(), file_, first, row_count, gate_); !computed) return forward_error(computed);
   }
-  if (part.slice.col_begin == 0 && part.slice.col_count == cols) return rows;
+  if (part.slice.col_begin == 0 && part.slice.col_count == cols) return rows;  // then it has all columns of its source, one after the other
   std::vector<float> slice;
   slice.reserve(static_cast<std::size_t>(row_count * part.slice.col_count));
   for (std::int64_t row = 0; row < row_count; ++row) {
-    const auto begin = rows.begin() + row * cols + part.slice.col_begin;
-    slice.insert(slice.end(), begin, begin + part.slice.col_count);
+    const float* const begin = rows.data() + row * cols + part.origin.col_begin;
+    for (std::int64_t i = 0; i < part.slice.col_count; ++i) slice.push_back(begin[(part.slice.col_begin + i) * part.origin.col_step]);
   }
   return slice;
 }
