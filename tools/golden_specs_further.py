@@ -153,7 +153,7 @@ FURTHER_MODELS = (
     ),
     Model(
         "smollm3",
-        25,
+        34,
         SmolLM3Config(
             **sizes(97, 48, 64, 3, 1), **rope(2000000.0), **NO_SPECIAL_TOKENS, num_hidden_layers=4, max_position_embeddings=256, no_rope_layers=[1, 0, 1, 1]
         ),
