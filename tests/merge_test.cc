@@ -45,6 +45,7 @@ const std::map<std::string, std::string> kRefused = {
     {"families/grown_tokens", "tokens of its own"},
     {"families_tied/grown_tokens_tied", "tokens of its own"},
     {"gemma3/all_linear_r5", "would lack the tensors that read images"},
+    {"gemma3/all_with_images_r3", "would lack the tensors that read images"},
     {"gemma3/q_v_r4", "would lack the tensors that read images"},
     {"qwen3_norms/lora_bias", "gives it a bias, and the config of a qwen3 model cannot say that it has one"},
 };
