@@ -62,7 +62,7 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
                   "trained on a base in 4 bits (QLoRA)")
       ->type_name("NAME")
       ->capture_default_str();
-  add_instructions_option(command, model.instructions);
+  slora::add_instructions_option(command, model.instructions);
   command
       .add_option("--cuda-products", model.cuda_products,
                   "What multiplies by the base model's weights on a GPU: own (kernels of this program), or cublaslt (NVIDIA's library; an "
