@@ -76,29 +76,32 @@ float smallest_step(std::span<const float> numbers) {
   return *std::ranges::min_element(smallest);
 }
 
-// The group of this scale and offset if its values are the numbers to the bit, `low` being at level `first`.
-std::optional<Int4Group> equal_group(std::span<const float> numbers, Float16 scale, float low, float first) {
+// The group of this scale if its values are the numbers to the bit, with `end` at level `first`: the lowest number, or the highest if the
+// scale is negative.
+std::optional<Int4Group> equal_group(std::span<const float> numbers, Float16 scale, float end, float first) {
   const float kept = to_float(scale), inverse = 1 / kept;
-  Int4Group group{.scale = scale, .offset = to_float16(low - first * kept), .levels = {}};
+  Int4Group group{.scale = scale, .offset = to_float16(end - first * kept), .levels = {}};
   const float start = to_float(group.offset);
   bool is_equal = true;
   for (std::size_t i = 0; i < numbers.size(); ++i) {
-    const float level = nearest_integer((numbers[i] - low) * inverse) + first;
+    const float level = nearest_integer((numbers[i] - end) * inverse) + first;
     group.levels[i] = static_cast<std::uint8_t>(level);
     is_equal = is_equal && level <= kTop && kept * level + start == numbers[i];
   }
   return is_equal ? std::optional(group) : std::nullopt;
 }
 
-// Files in four bits have such numbers. The smallest step is a few levels, usually one; the lowest number need not be at level 0, and only
-// the right place of it may have an offset that f16 represents.
-std::optional<Int4Group> find_equal_group(std::span<const float> numbers, float low, float range, float step) {
+// Files in four bits have such numbers. The smallest step is a few levels, usually one; the lowest number need not be at level 0. Only the
+// file's own scale, which Q4_0 may have negative, and its level of a number may have an offset that f16 represents.
+std::optional<Int4Group> find_equal_group(std::span<const float> numbers, float low, float high, float step) {
+  const float range = high - low;
   for (float levels = 1; range * levels <= (kTop + 0.5f) * step; ++levels) {
     const Float16 scale = to_float16(step / levels);
     if (to_float(scale) < kScaleMin) break;
     const float highest = nearest_integer(range / to_float(scale));
     for (float first = 0; first + highest <= kTop; ++first) {
-      if (std::optional<Int4Group> group = equal_group(numbers, scale, low, first)) return group;
+      if (const std::optional<Int4Group> group = equal_group(numbers, scale, low, first)) return group;
+      if (const std::optional<Int4Group> group = equal_group(numbers, to_float16(-to_float(scale)), high, first)) return group;
     }
   }
   return std::nullopt;
@@ -118,7 +121,7 @@ Int4Group round_to_int4(std::span<const float> numbers) {
   const float range = high - low, step = smallest_step(numbers);
   Trial best = round_with(numbers, range / kTop, low);
   if (range > 0 && range <= (kTop + 0.5f) * step) {
-    if (const std::optional<Int4Group> equal = find_equal_group(numbers, low, range, step)) return *equal;
+    if (const std::optional<Int4Group> equal = find_equal_group(numbers, low, high, step)) return *equal;
     const Trial trial = refined(numbers, round_with(numbers, range / nearest_integer(range / step), low));  // nearly on fewer levels
     if (trial.error < best.error) best = trial;
   }

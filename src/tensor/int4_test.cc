@@ -35,7 +35,8 @@ TEST(Int4, KeepsNumbersOfFilesToTheBit) {
   const auto below = [&](std::uint64_t count) { return static_cast<std::uint8_t>(random() % count); };
   for (int run = 0; run < 3000; ++run) {
     Int4Group stored;
-    stored.scale = to_float16(std::exp2(std::uniform_real_distribution<float>(-18, 3)(random)));
+    const float magnitude = std::exp2(std::uniform_real_distribution<float>(-18, 3)(random));
+    stored.scale = to_float16(run % 4 < 2 ? magnitude : -magnitude);  // Q4_0 has both
     const float scale = to_float(stored.scale);
     const bool is_symmetric = run % 2 == 0;  // Q4_0, else Q4_1
     stored.offset = to_float16(is_symmetric ? -8 * scale : scale * std::normal_distribution<float>(-8, 5)(random));
