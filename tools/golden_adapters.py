@@ -173,7 +173,7 @@ def check(spec, model, base_logits, run):
     assert moved > ADAPTER_MARGIN, (spec.name, moved)
     stores_biases = spec.lora.get("bias", "none") != "none"
     for name, tensor in model.named_parameters():
-        if "lora_" not in name and not (stores_biases and name.endswith(".bias")):
+        if "vision_tower" in name or ("lora_" not in name and not (stores_biases and name.endswith(".bias"))):  # of a tower, no text is felt
             continue
         kept = tensor.detach().clone()
         with torch.no_grad():

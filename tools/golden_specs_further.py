@@ -124,6 +124,7 @@ FURTHER_MODELS = (
         old_keys={"sliding_window_pattern": 3},
         features=(other_full_theta,),
         adapters=(
+            Adapter("all_with_images_r3", lora(3, 6, r".*\.(q_proj|k_proj|v_proj|up_proj|fc1)")),
             Adapter("all_linear_r5", lora(5, 10, r".*language_model.*\.(q|k|v|o|gate|up|down)_proj")),
             Adapter("q_v_r4", lora(4, 8, r".*language_model.*\.(q|v)_proj"), rename=lambda name: name.replace("model.model.language_model.", "model.language_model.model.")),
         ),
@@ -153,7 +154,7 @@ FURTHER_MODELS = (
     ),
     Model(
         "smollm3",
-        25,
+        34,
         SmolLM3Config(
             **sizes(97, 48, 64, 3, 1), **rope(2000000.0), **NO_SPECIAL_TOKENS, num_hidden_layers=4, max_position_embeddings=256, no_rope_layers=[1, 0, 1, 1]
         ),

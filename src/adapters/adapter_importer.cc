@@ -314,9 +314,21 @@ Result<AdapterRecord> record_of(const AdapterModule& module, const OtherModule& 
   return record;
 }
 
+// Those of what reads images, which adapters of every linear module have too: no text reaches them.
+Status leave_out_image_modules(AdapterModules& lora, const ModuleTable& base) {
+  const FamilyTensors& tensors = *traits_of(base.family).tensors;
+  const auto count = std::erase_if(lora.modules, [&](const AdapterModule& module) { return tensors.leaves_out(module.path); });
+  if (count == 0) return {};
+  if (lora.modules.empty())
+    return error("E_UNKNOWN_TENSOR", "expected modules of the text model, found {} of what reads images alone", count);
+  lora.warnings.push_back(fmt::format("left out {} modules of what reads images, which no text reaches", count));
+  return {};
+}
+
 }  // namespace
 
 Result<AdapterPlan> import_modules(AdapterModules lora, const AdapterConfig& config, const ModuleTable& base) {
+  if (Status left_out = leave_out_image_modules(lora, base); !left_out) return forward_error(left_out);
   if (Status status = check_any_shape(lora, config, base); !status) return forward_error(status);
   AdapterPlan plan;
   for (const AdapterModule& module : lora.modules) {
