@@ -123,7 +123,9 @@ TEST_P(SharedAdapters, AnswerAsBeforeWhenTheirProjectionComesBack) {
       for (std::size_t i = 0; i < names.size(); ++i) EXPECT_EQ(engine.wait(ids[i]), expected[i]) << names[i] << ", round " << round;
     }
     EXPECT_GT(engine.engine().stats().scheduler.adapter_evictions, 0u);
-    if (host_bytes > 0) EXPECT_GT(engine.runtime().adapters().host_counts().hits, 0u);
+    if (host_bytes > 0) {
+      EXPECT_GT(engine.runtime().adapters().host_counts().hits, 0u);
+    }
   }
 }
 
