@@ -126,13 +126,13 @@ Result<ExaminedAdapter> AdapterSources::get_and_keep(const SourceRequest& reques
   std::promise<Result<ExaminedAdapter>> fetched;
   std::future<Result<ExaminedAdapter>> result = fetched.get_future();
   gate.compute([&] {
-    const auto take = [this, &fetched](const Result<ExaminedAdapter>& adapter) {
+    const auto take = [this, &fetched](Result<ExaminedAdapter> adapter) {
       try {
         if (adapter) {
           const std::lock_guard lock(mutex_);
           kept_.insert(adapter->folder.path);
         }
-        fetched.set_value(adapter);
+        fetched.set_value(std::move(adapter));
       } catch (...) {  // out of memory: get() throws it where it is expected
         fetched.set_exception(std::current_exception());
       }
@@ -170,8 +170,11 @@ void AdapterSources::end(const SourceRequest& request, Result<ExaminedAdapter> a
     waiting = std::move(at->second);
     waiting_.erase(at);
   }
-  for (const Waiter& waiter : waiting) call_caught([&] { waiter.take(adapter); });
-  if (adapter) adapter->pin.reset();  // its names keep it from now on, if it has any
+  // The last takes the pin too: its names, or those that it was brought for, keep the folder from now on.
+  for (const Waiter& waiter : waiting) {
+    const bool is_last = &waiter == &waiting.back();
+    call_caught([&] { waiter.take(is_last ? std::move(adapter) : adapter); });
+  }
   for (const Waiter& waiter : waiting) {
     if (waiter.then) call_caught(waiter.then);
   }

@@ -84,8 +84,8 @@ class AdapterSources {
   };
   // Of one fetch. Both are called once.
   struct Waiter {
-    std::function<void(const Result<ExaminedAdapter>&)> take;  // gives it a name while its folder is held
-    std::function<void()> then;                                // may be empty
+    std::function<void(Result<ExaminedAdapter>)> take;  // gives it a name while its folder is pinned
+    std::function<void()> then;                         // may be empty
   };
 
   AdapterSources(AdapterSourceOptions options, AdapterStore& store, std::uint32_t page_count_max, CheckTexts check_texts,
