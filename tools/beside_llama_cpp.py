@@ -134,7 +134,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--weights", default="int8", choices=("bf16", "int8", "int4"))
-    parser.add_argument("--instructions", default="auto")
+    parser.add_argument("--instructions", default="best")
     parser.add_argument("--adapters")
     parser.add_argument("--program", default=str(ROOT / "build/cpu/bin/slora"))
     parser.add_argument("--threads", type=int, default=2)

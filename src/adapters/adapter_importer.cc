@@ -39,7 +39,9 @@ bool differs_by_prefix(std::string_view a, std::string_view b) {
 
 tl::unexpected<Error> refuse_unknown_module(std::string_view path, const ModuleTable& base) {
   std::vector<std::string_view> known;
-  for (const ModuleEntry& entry : base.modules) known.push_back(entry.path);
+  for (const ModuleEntry& entry : base.modules) {
+    if (entry.site.expert <= 1) known.push_back(entry.path);  // those of further experts differ by a number only
+  }
   for (const OtherModule& other : base.others) known.push_back(other.path);
   check(!known.empty(), "expected a base with modules");
   const auto same = std::ranges::find_if(known, [&](std::string_view other) { return differs_by_prefix(path, other); });
@@ -48,6 +50,11 @@ tl::unexpected<Error> refuse_unknown_module(std::string_view path, const ModuleT
   const auto nearest = std::ranges::min_element(known, {}, [&](std::string_view other) { return edit_distance(path, other); });
   return error("E_UNKNOWN_MODULE", "the base has no module {}; the nearest in its {} layers is \"{}\"", quote(path), base.layer_count,
                *nearest);
+}
+
+// Of files that have one module under two of the names that it goes by.
+tl::unexpected<Error> refuse_twice(std::string_view path, std::string_view canonical) {
+  return error("E_PAIR", "{}: expected the base's module {} once, found it under another name too", quote(path), quote(canonical));
 }
 
 // A repository's name ("org/model"), or the last folder of a path: messages go to clients, and where the trainer kept it is not theirs.
@@ -331,8 +338,10 @@ Result<AdapterPlan> import_modules(AdapterModules lora, const AdapterConfig& con
   if (Status left_out = leave_out_image_modules(lora, base); !left_out) return forward_error(left_out);
   if (Status status = check_any_shape(lora, config, base); !status) return forward_error(status);
   AdapterPlan plan;
+  std::set<const void*> seen;  // entries of the base
   for (const AdapterModule& module : lora.modules) {
     if (const OtherModule* other = base.find_other(module.path); other != nullptr) {
+      if (!seen.insert(other).second) return refuse_twice(module.path, other->path);
       Result<AdapterRecord> record = record_of(module, *other, config, traits_of(base.family).gain_offset);
       if (!record) return forward_error(record);
       plan.records.push_back(std::move(*record));
@@ -340,6 +349,7 @@ Result<AdapterPlan> import_modules(AdapterModules lora, const AdapterConfig& con
     }
     const ModuleEntry* entry = base.find(module.path);
     if (entry == nullptr) return refuse_unknown_module(module.path, base);
+    if (!seen.insert(entry).second) return refuse_twice(module.path, entry->path);
     if (Status status = check_rows(module, *entry); !status) return forward_error(status);
     if (Status status = check_shape(module, *entry, config); !status) return forward_error(status);
     if (module.parts.empty()) continue;  // changes nothing

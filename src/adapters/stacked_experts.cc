@@ -57,13 +57,15 @@ Result<std::string_view> parameter_of(const AdapterModule& module, bool has_inne
                kGateUp, kDown, config.target_parameters.empty() ? "none" : shown_names(config.target_parameters));
 }
 
-// The linear modules of the base's experts in the layer of `experts`.
+// The linear modules of the base's experts that `experts` names: as the base does, or as transformers 5 does, in the layer's "mlp".
 std::vector<const ModuleEntry*> entries_of(const ModuleTable& base, std::string_view experts, SiteKind kind) {
   const std::string_view block = experts.substr(0, experts.size() - kExperts.size());  // "model.layers.1.mlp"
-  const std::string layer(block.substr(0, block.rfind('.') + 1));
   std::vector<const ModuleEntry*> entries;
   for (const ModuleEntry& entry : base.modules) {
-    if (entry.site.expert > 0 && entry.site.kind == kind && entry.path.starts_with(layer)) entries.push_back(&entry);
+    if (entry.site.expert == 0 || entry.site.kind != kind) continue;
+    const std::string_view own = std::string_view(entry.path).substr(0, entry.path.find(".experts."));
+    const bool is_in_mlp = own.substr(0, own.rfind('.')) == block.substr(0, block.rfind('.')) && block.ends_with(".mlp");
+    if (own == block || is_in_mlp) entries.push_back(&entry);
   }
   return entries;
 }

@@ -84,7 +84,7 @@ struct FamilyTensors {
 extern const FamilyTensors kLlamaTensors;
 // Gemma 2 and the text models of Gemma 3, which have four norms a layer.
 extern const FamilyTensors kGemmaTensors;
-// Gemma 3 with its vision tower beside it.
+// Gemma 3 with its vision tower.
 extern const FamilyTensors kGemma3Tensors;
 // OLMo 2 and 3, which have norms after attention and MLP only, and norms of all query heads, and all key heads, together.
 extern const FamilyTensors kOlmoTensors;

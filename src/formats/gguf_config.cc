@@ -198,6 +198,7 @@ class ConfigMaker {
     for (const GgufName& number : architecture.numbers) {
       const Result<std::optional<double>> found = optional_entry<double>(number.gguf);
       if (!found) return tl::unexpected(found.error());
+      if (*found && !std::isfinite(**found)) return error("E_MODEL_CONFIG", "{}: expected a finite number", quote(number.gguf));
       if (*found) config_[std::string(number.other)] = **found;
     }
     if (architecture.layers_of_wide_query > 0) {

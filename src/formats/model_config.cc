@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t kConfigBytesMax = std::size_t{4} << 20;
 constexpr std::int32_t kMlpWidthMax = 1 << 24;
 constexpr std::int32_t kExpertsMax = 1 << 12;
+constexpr std::int32_t kExpertsOfLayersMax = 1 << 18;  // each has tensors, of which tables are made before the files are looked at
 constexpr std::string_view kWindowPeriodKey = "sliding_window_pattern";
 
 Result<Family> family_of(const Json& config) {
@@ -161,8 +162,14 @@ Status take_biases(ModelConfig& model, const Json& config) {
   return {};
 }
 
+bool reads(const ModelFamily& family, std::string_view key) { return std::ranges::find(family.keys, key) != family.keys.end(); }
+
 // Which layers have experts.
 Status take_mixture_layers(ModelConfig& model, const Json& config) {
+  if (!reads(traits_of(model.family), "mlp_only_layers")) {
+    model.mixture.layers.assign(static_cast<std::size_t>(model.layer_count), true);
+    return {};
+  }
   Result<std::int32_t> step = size_at(config, "decoder_sparse_step", INT32_MAX, 1);
   if (!step) return forward_error(step);
   model.mixture.layers.resize(static_cast<std::size_t>(model.layer_count));
@@ -201,6 +208,10 @@ Status take_mixture(ModelConfig& model, const Json& config) {
   if (keys.width_if_absent > 0) take(mixture.expert_width, "moe_intermediate_size", kMlpWidthMax, keys.width_if_absent);
   if (keys.shared_if_absent > 0) take(mixture.shared_width, "shared_expert_intermediate_size", kMlpWidthMax, keys.shared_if_absent);
   if (!taken) return taken;
+  if (std::int64_t{mixture.expert_count} * model.layer_count > kExpertsOfLayersMax) {
+    return error("E_MODEL_CONFIG", "\"{}\": expected at most {} in {} layers, found {}", count_key, kExpertsOfLayersMax / model.layer_count,
+                 model.layer_count, mixture.expert_count);
+  }
   if (mixture.experts_per_token > mixture.expert_count) {
     return error("E_MODEL_CONFIG", "\"num_experts_per_tok\": expected at most {} ({}), found {}", count_key, mixture.expert_count,
                  mixture.experts_per_token);
@@ -244,12 +255,11 @@ Result<std::int32_t> common_window(const ModelConfig& model, const Json& config)
   return size_at(config, "sliding_window", INT32_MAX, family.window_size);
 }
 
-// Of each so many layers the last has no window; 0: no such period.
+// The last of each such number of layers has no window; 0: no such period.
 Result<std::int32_t> window_period(const ModelConfig& model, const Json& config) {
   const ModelFamily& family = traits_of(model.family);
   if (family.window_layers != WindowLayers::all_but_every_nth) return 0;
-  const bool is_read = std::ranges::find(family.keys, kWindowPeriodKey) != family.keys.end();
-  return is_read ? size_at(config, kWindowPeriodKey, INT32_MAX, family.window_period) : family.window_period;
+  return reads(family, kWindowPeriodKey) ? size_at(config, kWindowPeriodKey, INT32_MAX, family.window_period) : family.window_period;
 }
 
 Status take_windows(ModelConfig& model, const Json& config) {

@@ -40,7 +40,7 @@ enum class AttentionBias : std::uint8_t {
 enum class WindowLayers : std::uint8_t {
   none,  // whatever the config says
   all,
-  from_max_window_layers,  // from the layer on that this key tells, unless "layer_types" says otherwise
+  from_max_window_layers,  // from the layer on that this key names, unless "layer_types" says otherwise
   all_but_every_nth,       // of each period the last has none, unless "layer_types" says otherwise
   every_other_below_max,   // every second, from the first on, below "max_window_layers", unless "layer_types" says otherwise
   without_rope,            // the layers that have no RoPE, unless "layer_types" says otherwise
@@ -96,7 +96,7 @@ struct ModelFamily {
   bool ties_embeddings = false;
   RopeDefaults rope = {};
   float gain_offset = 0;            // added to the gain of every norm
-  std::int32_t no_rope_period = 0;  // above 0: "no_rope_layers", else of each so many layers the last, have no RoPE
+  std::int32_t no_rope_period = 0;  // above 0: "no_rope_layers" have no RoPE, else the last of each such number of layers
   bool scales_embedding = false;    // by sqrt(hidden_size), rounded to the type of the weights
   std::span<const NumberKey> numbers = {};
   std::span<const std::string_view> keys = {};  // further ones that are read, or that text does not need

@@ -156,16 +156,26 @@ Result<bool> ModelFiles::are_equal(const ModelTensor& a, const ModelTensor& b) c
 }
 
 void ModelFiles::remove(std::string_view name) {
-  const ModelTensor* tensor = find(name);
-  check(tensor != nullptr, "expected a tensor of the files");
-  total_bytes_ -= tensor->info.bytes;
-  tensors_.erase(tensors_.begin() + (tensor - tensors_.data()));
+  const std::string names[] = {std::string(name)};
+  remove(names);
+}
+
+void ModelFiles::remove(std::span<const std::string> names) {
+  std::vector<bool> is_left_out(tensors_.size());
+  for (const std::string& name : names) {
+    const ModelTensor* tensor = find(name);
+    check(tensor != nullptr, "expected a tensor of the files");
+    total_bytes_ -= tensor->info.bytes;
+    is_left_out[static_cast<std::size_t>(tensor - tensors_.data())] = true;
+  }
+  std::erase_if(tensors_, [&](const ModelTensor& tensor) { return is_left_out[static_cast<std::size_t>(&tensor - tensors_.data())]; });
 }
 
 void ModelFiles::rename(std::string_view name, std::string to) {
   check(find(to) == nullptr, "expected a new name");
-  at(name).info.name = std::move(to);
-  sort();
+  ModelTensor& tensor = at(name);
+  tensor.info.name = std::move(to);
+  move_to_place(tensor);
 }
 
 void ModelFiles::read_through(std::string_view name, TensorInfo info, std::shared_ptr<const TensorForm> form) {
@@ -175,7 +185,18 @@ void ModelFiles::read_through(std::string_view name, TensorInfo info, std::share
   info.offset = tensor.info.offset;
   tensor.info = std::move(info);
   tensor.form = std::move(form);
-  sort();
+  move_to_place(tensor);
+}
+
+void ModelFiles::move_to_place(const ModelTensor& moved) {
+  const auto is_before = [](const ModelTensor& a, const ModelTensor& b) { return a.info.name < b.info.name; };
+  const auto place = tensors_.begin() + (&moved - tensors_.data());
+  const auto later = std::upper_bound(place + 1, tensors_.end(), moved, is_before);
+  if (later != place + 1) {
+    std::rotate(place, place + 1, later);
+  } else {
+    std::rotate(std::lower_bound(tensors_.begin(), place, moved, is_before), place, place + 1);
+  }
 }
 
 StoredTensor ModelFiles::stored(const ModelTensor& tensor) const {

@@ -40,8 +40,9 @@ class ModelFiles {
   // What open() found that the index does not say.
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
 
-  // Leaves a tensor out, or gives it another name. Require: the files have `name`, and not `to`.
+  // Leaves tensors out, each once, or gives one another name. Require: the files have them, and not `to`. Pointers to tensors end.
   void remove(std::string_view name);
+  void remove(std::span<const std::string> names);
   void rename(std::string_view name, std::string to);
   // From now on the tensor is read through `form`, and is what `info` says. Requires: the files have `name`; no other has info.name.
   void read_through(std::string_view name, TensorInfo info, std::shared_ptr<const TensorForm> form);
@@ -59,6 +60,8 @@ class ModelFiles {
   ModelFiles() = default;
 
   void sort();
+  // Restores the order of names after one has changed.
+  void move_to_place(const ModelTensor& moved);
   [[nodiscard]] ModelTensor& at(std::string_view name);
   [[nodiscard]] Status merge_duplicates();
 

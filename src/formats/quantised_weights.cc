@@ -83,6 +83,19 @@ class Assembler {
     return {};
   }
 
+  // Of weights that the config says are symmetric: a program may have stored the zeros all the same.
+  Status expect_no_zeros(std::string_view part) {
+    if (!parts_.has(part)) return {};
+    constexpr std::array kAny = {DType::i8, DType::i32, DType::i64};
+    Result<StoredTensor> zeros = parts_.require_matrix(part, kAny);
+    if (!zeros) return forward_error(zeros);
+    std::vector<std::byte> bytes(zeros->info.bytes);
+    if (Status read = zeros->read_part(0, bytes); !read) return read;
+    const bool is_zero = std::ranges::all_of(bytes, [](std::byte value) { return value == std::byte{0}; });
+    if (is_zero) return {};
+    return parts_.refuse("E_RANGE", part, "zeros, as the \"quantization_config\" says that weights are symmetric", "others");
+  }
+
   // Which scale each input has, if a tensor says so.
   Status take_groups(std::string_view part) {
     if (!parts_.has(part) && !scheme_.has_groups) return {};
@@ -129,6 +142,8 @@ class Assembler {
     if (scheme_.has_zeros) {
       const std::vector<std::vector<std::int64_t>> zeros = {{parts_of(out, per_word()), matrix_.group_count()}};
       if (Status taken = take_zeros("weight_zero_point", kWords, zeros); !taken) return taken;
+    } else if (Status none = expect_no_zeros("weight_zero_point"); !none) {
+      return none;
     }
     return take_ordered_groups();
   }
@@ -157,9 +172,10 @@ class Assembler {
     if (!codes) return forward_error(codes);
     set_shape(codes->info.shape[0], codes->info.shape[1]);
     matrix_.code_part = std::move(*codes);
+    if (parts_.has("weight_g_idx")) return parts_.refuse("E_UNSUPPORTED_MODEL", "weight_g_idx", "none next to bytes", "one");
     const bool is_inverse = config_.method == QuantMethod::fp8 && !parts_.has("weight_scale");
     if (Status taken = take_grid_scales(is_inverse ? "weight_scale_inv" : "weight_scale"); !taken) return taken;
-    if (!scheme_.has_zeros) return {};
+    if (!scheme_.has_zeros) return expect_no_zeros("weight_zero_point");
     constexpr std::array kBytes = {DType::i8};
     return take_zeros("weight_zero_point", kBytes, grid_shapes(parts_of(matrix_.out, matrix_.scale_rows), matrix_.group_count()));
   }
@@ -230,11 +246,13 @@ std::set<std::string> quantised_modules(const ModelFiles& files, QuantMethod met
   return modules;
 }
 
-Status read_module(ModelFiles& files, const WeightParts& parts, const WeightScheme& scheme, const QuantizationConfig& config) {
+// Adds the names of the parts that the weight is made of to `used`.
+Status read_module(ModelFiles& files, const WeightParts& parts, const WeightScheme& scheme, const QuantizationConfig& config,
+                   std::vector<std::string>& used) {
   if (scheme.codes == WeightCodes::nf4) {
     Result<Nf4Parts> nf4 = assemble_nf4(parts);
     if (!nf4) return forward_error(nf4);
-    parts.replace(files, "weight", nf4->shape, nf4->matrix.dtype, dequantised(std::move(nf4->matrix)));
+    parts.replace(files, "weight", nf4->shape, nf4->matrix.dtype, dequantised(std::move(nf4->matrix)), used);
     return {};
   }
   const std::string_view main = main_part_of(scheme.codes);
@@ -244,7 +262,7 @@ Status read_module(ModelFiles& files, const WeightParts& parts, const WeightSche
   if (!matrix) return forward_error(matrix);
   const std::vector<std::int64_t> shape = {matrix->out, matrix->in};
   const DType dtype = matrix->dtype;
-  parts.replace(files, main, shape, dtype, dequantised(std::move(*matrix)));
+  parts.replace(files, main, shape, dtype, dequantised(std::move(*matrix)), used);
   return {};
 }
 
@@ -253,6 +271,7 @@ Status read_module(ModelFiles& files, const WeightParts& parts, const WeightSche
 Result<QuantisedWeights> read_quantised_weights(ModelFiles& files, const QuantizationConfig& config) {
   QuantisedWeights out;
   std::set<std::string> descriptions;
+  std::vector<std::string> used;
   for (const std::string& module : quantised_modules(files, config.method)) {
     const WeightParts parts(files, module);
     const Result<const WeightScheme*> scheme = scheme_of(config, module);
@@ -261,10 +280,11 @@ Result<QuantisedWeights> read_quantised_weights(ModelFiles& files, const Quantiz
       return error("E_UNSUPPORTED_MODEL", "{}: expected a plain weight, as the \"quantization_config\" does not quantise it, found {}",
                    quote(module), parts.listed());
     }
-    if (Status read = read_module(files, parts, **scheme, config); !read) return forward_error(read);
+    if (Status read = read_module(files, parts, **scheme, config, used); !read) return forward_error(read);
     descriptions.insert((*scheme)->description());
     ++out.count;
   }
+  files.remove(used);
   out.description = fmt::format("{}, {}", name_of(config.method), fmt::join(descriptions, "; "));
   return out;
 }

@@ -198,6 +198,7 @@ Result<WeightScheme> parse_weights(const Json& weights, const std::string& forma
   const Json* order = find_member(weights, "actorder");
   if (order == nullptr || is_off(*order) || *order == "weight" || *order == "static") return scheme;
   if (*order != "group" && *order != "dynamic" && *order != true) return refuse("actorder", "group or weight", shown(*order));
+  if (!is_packed) return refuse("actorder", "weight, or pack-quantized with it", shown(*order));
   if (scheme.scale_columns == 0 || scheme.scale_rows != 1) return refuse("actorder", "groups of inputs with it", shown(*order));
   scheme.has_groups = true;
   return scheme;

@@ -119,6 +119,8 @@ Status take_rotary_share(RopeConfig& rope, const Json& config, const Json& param
 
 // Up to the original length the short factors hold. What exceeds it is not served, so the long ones only have to be there.
 Status take_longrope(RopeConfig& rope, const Json& params, std::int64_t max_position_embeddings, const RopeRules& rules) {
+  if (rope.original_max_position < 2)
+    return impossible("original_max_position_embeddings", "at least 2", static_cast<double>(rope.original_max_position));
   const Json* const factors = find_member(params, "short_factor");
   const auto count = static_cast<std::size_t>(rope.rotary_dim(rules.longrope_head_dim) / 2);
   if (factors == nullptr || !factors->is_array() || factors->size() != count)

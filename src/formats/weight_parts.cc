@@ -126,11 +126,11 @@ std::string WeightParts::listed() const {
 }
 
 void WeightParts::replace(ModelFiles& files, std::string_view main, std::vector<std::int64_t> shape, DType dtype,
-                          std::shared_ptr<const TensorForm> form) const {
+                          std::shared_ptr<const TensorForm> form, std::vector<std::string>& used) const {
   std::uint64_t bytes = bytes_of(dtype);
   for (const std::int64_t size : shape) bytes *= static_cast<std::uint64_t>(size);
   for (const std::string_view part : kParts) {
-    if (part != main && has(part)) files.remove(name_of_part(part));
+    if (part != main && has(part)) used.push_back(name_of_part(part));
   }
   files.read_through(name_of_part(main), {.name = name_of_part("weight"), .dtype = dtype, .shape = std::move(shape), .bytes = bytes},
                      std::move(form));

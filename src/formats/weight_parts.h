@@ -35,10 +35,10 @@ class WeightParts {
   // The tensors of the module, for messages.
   [[nodiscard]] std::string listed() const;
 
-  // From now on the module has `weight`, read through `form`, instead of its parts. Requires: it has `main`, and `files` are the borrowed
-  // ones.
+  // From now on the module has `weight`, read through `form`, instead of `main`. Adds its other parts to `used`, for the caller to leave
+  // out of the files. Requires: it has `main`, and `files` are the borrowed ones.
   void replace(ModelFiles& files, std::string_view main, std::vector<std::int64_t> shape, DType dtype,
-               std::shared_ptr<const TensorForm> form) const;
+               std::shared_ptr<const TensorForm> form, std::vector<std::string>& used) const;
 
  private:
   [[nodiscard]] Result<StoredTensor> require_type(std::string_view part, std::span<const DType> dtypes) const;
