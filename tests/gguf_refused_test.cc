@@ -292,6 +292,17 @@ const std::vector<Breakage> kTensors = {
      },
      "E_UNSUPPORTED_MODEL",
      {"rope_freqs.weight", "llama3"}},
+    {"long_factors_alone",
+     [](Maker& maker) { maker.add("rope_factors_long.weight", {8}, 0); },
+     "E_MISSING_TENSOR",
+     {"rope_factors_short.weight", "none"}},
+    {"longrope_of_llama",
+     [](Maker& maker) {
+       maker.add("rope_factors_short.weight", {8}, 0);
+       maker.set("llama.rope.scaling.original_context_length", Maker::u32(32));
+     },
+     "E_UNSUPPORTED_MODEL",
+     {"rope_type", "longrope"}},
     {"rope_factors_too_few", [](Maker& maker) { maker.add("rope_freqs.weight", {4}, 0); }, "E_SHAPE", {"rope_freqs.weight", "8"}},
 };
 

@@ -52,6 +52,16 @@ INSTANTIATE_TEST_SUITE_P(All, GgufModels,
                            return fmt::format("{}_{}", std::get<0>(test.param).name, std::get<1>(test.param).backend);
                          });
 
+// Blocks of Q4_0 are groups of int4, so nothing is rounded: not one bit of the logits differs.
+TEST(GgufInt4, KeepsAFileInFourBits) {
+  const std::string folder = golden_folder("gguf/llama_q4_0");
+  GoldenModel widened(folder + "/model.gguf", {.backend = "reference"});
+  GoldenModel kept(folder + "/model.gguf", {.backend = "reference", .weights = WeightStorage::int4});
+  const Expected expected(folder);
+  for (const std::string prompt : {"0", "1", "2", "3"})
+    EXPECT_EQ(kept.run_alone(expected.tokens("ids." + prompt)), widened.run_alone(expected.tokens("ids." + prompt))) << prompt;
+}
+
 TEST(GgufShards, AreOneModel) {
   const Expected expected(golden_folder("gguf/llama_q4_0"));
   for (const char* shard : {"model-00001-of-00003.gguf", "model-00003-of-00003.gguf"}) {

@@ -68,7 +68,7 @@ class GoldenModel {
     std::int32_t shards = 1;
     std::int32_t page_tokens = 4;
     std::uint64_t page_seed = 1;
-    WeightStorage weights = WeightStorage::bf16;  // reference keeps fp32
+    WeightStorage weights = WeightStorage::bf16;  // reference keeps fp32, with int4 of the values that int4 keeps
     WeightRounding rounding = WeightRounding::none;
     std::function<std::unique_ptr<Backend>()> make_backend{};  // instead of `backend`
   };

@@ -132,6 +132,26 @@ TEST(Int8, ErrsNoMoreInShards) {
   EXPECT_GE(compared, 8);
 }
 
+// Compared with plain loops over the same values, int4 errs by rounding inputs to 8 bits and by the head in 8 bits: no more than int8 does.
+TEST(Int4, IsTheModelOfTheValuesThatItKeeps) {
+  for (const std::string& name : golden_models_with("expected.safetensors")) {
+    const std::vector<Text> texts = golden_texts(name);
+    GoldenModel fp32(name, {.backend = "reference"});
+    GoldenModel kept(name, {.backend = "reference", .weights = WeightStorage::int4});
+    std::vector<Rows> exact, exact_kept;
+    for (const Text& text : texts) {
+      exact.push_back(run(fp32, text));
+      exact_kept.push_back(run(kept, text));
+    }
+    const Differences bf16 = measure(exact, name, {.backend = "cpu", .threads = 2}, texts);
+    const Differences int4 = measure(exact_kept, name, {.backend = "cpu", .threads = 2, .weights = WeightStorage::int4}, texts);
+    const Differences lost = measure(exact, name, {.backend = "cpu", .threads = 2, .weights = WeightStorage::int4}, texts);
+    print(name, "int4", lost);
+    EXPECT_LE(int4.all_mean(), kSlack * kInt8OverBf16 * bf16.all_mean()) << name;
+    EXPECT_GT(lost.all_mean(), int4.all_mean()) << name << ": weights in 4 bits were asked for";
+  }
+}
+
 // Prompts with their right answers, for the base and every adapter.
 std::vector<Text> demo_texts(const std::string& demo) {
   const Result<std::shared_ptr<const TextModel>> model = TextModel::load(demo + "/model", {});

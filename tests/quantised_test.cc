@@ -7,12 +7,14 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <set>
 
 #include "formats/json.h"
 #include "formats/model_folder.h"
 #include "formats/temporary_folder.h"
 #include "golden_model.h"
 #include "merge/merged_model.h"
+#include "tensor/int4.h"
 
 namespace slora::testing {
 namespace {
@@ -63,6 +65,32 @@ TEST_P(Quantised, HasTheNumbersOfTheProgramThatMadeItToTheBit) {
     const Status read = folder->files.read(*found, bytes);
     ASSERT_TRUE(read) << read.error().message;
     EXPECT_EQ(bytes, bytes_of_tensor(expected_, expected)) << expected.name;
+  }
+}
+
+// Their scales and zeros stand for groups of 32 inputs or more, and numbers differ from equidistant ones by rounding to their type only.
+// An offset in f16 errs as little.
+TEST_P(Quantised, KeepsItsLevelsInInt4) {
+  const std::set<std::string> in_groups = {"awq", "awq_channel", "gptq4", "gptq4_asymmetric", "gptq4_v2", "packed4", "packed4_zeros"};
+  if (!in_groups.contains(GetParam())) GTEST_SKIP() << "not in four bits, or not in groups of neighbours";
+  for (const TensorInfo& info : weights()) {
+    const std::vector<std::byte> bytes = bytes_of_tensor(expected_, info);
+    const auto columns = static_cast<std::size_t>(info.shape[1]), count = bytes.size() / bytes_of(info.dtype);
+    std::vector<float> numbers(count);
+    convert_to_float(numbers.data(), bytes.data(), info.dtype, count);
+    const float rounding = info.dtype == DType::bf16 ? 0x1p-9f : 0x1p-12f;
+    for (std::size_t row = 0; row < count; row += columns) {
+      for (std::size_t begin = 0; begin < columns; begin += kInt4Group) {
+        const std::span group = std::span(numbers).subspan(row + begin, std::min<std::size_t>(kInt4Group, columns - begin));
+        const Int4Group kept = round_to_int4(group);
+        float largest = 0, error = 0;
+        for (std::size_t i = 0; i < group.size(); ++i) {
+          largest = std::max(largest, std::abs(group[i]));
+          error = std::max(error, std::abs(kept.value(i) - group[i]));
+        }
+        ASSERT_LE(error, 3 * rounding * largest) << info.name << ", element " << row + begin;
+      }
+    }
   }
 }
 

@@ -91,11 +91,11 @@ Result<ApiOptions> api_options_of(const EngineArguments& arguments) {
   RuntimeOptions& runtime = options.runtime;
   runtime.model_folder = arguments.model;
   runtime.backend = arguments.device;
-  if (arguments.weights != "bf16" && arguments.weights != "int8" && arguments.weights != kNf4Weights) {
-    return error("bad_option", "weights: expected bf16, int8 or {}, found \"{}\"", kNf4Weights, arguments.weights);
-  }
-  runtime.weights = arguments.weights == "int8" ? WeightStorage::int8 : WeightStorage::bf16;
-  runtime.weight_rounding = arguments.weights == kNf4Weights ? WeightRounding::nf4 : WeightRounding::none;
+  const bool is_nf4 = arguments.weights == kNf4Weights;
+  const std::optional<WeightStorage> storage = is_nf4 ? WeightStorage::bf16 : weight_storage_of(arguments.weights);
+  if (!storage) return error("bad_option", "weights: expected bf16, int8, int4 or {}, found \"{}\"", kNf4Weights, arguments.weights);
+  runtime.weights = *storage;
+  runtime.weight_rounding = is_nf4 ? WeightRounding::nf4 : WeightRounding::none;
   runtime.threads = arguments.threads;
   runtime.pool_bytes = arguments.pool_bytes;
   runtime.max_model_len = arguments.max_model_len;

@@ -84,6 +84,25 @@ TEST(AdapterNames, AddsARootThatIsAnAdapterItself) {
   EXPECT_TRUE(store.resolve("sql"));
 }
 
+TEST(AdapterNames, KnowsWhetherAFolderHasAName) {
+  const TemporaryFolder root;
+  lora_of_rank(4).write(root.file("sql"));
+  lora_of_rank(4).write(root.file("other"));
+  const FolderPath folder = root.file("sql");
+  AdapterStore store(test_base(), kLookAlways);
+  EXPECT_FALSE(store.has_folder(folder.path));
+  for (const char* name : {"a", "a", "b"}) ASSERT_TRUE(store.add_folder(name, folder));
+  EXPECT_TRUE(store.remove("a"));
+  EXPECT_TRUE(store.has_folder(folder.path)) << "b means it";
+  ASSERT_TRUE(store.add_folder("b", root.file("other")));
+  EXPECT_FALSE(store.has_folder(folder.path));
+  for (const char* name : {"c", "d"}) ASSERT_TRUE(store.add_folder(name, folder));
+  store.remove_names_of(folder.path);
+  EXPECT_FALSE(store.has_folder(folder.path));
+  EXPECT_FALSE(store.find("c") || store.find("d"));
+  EXPECT_TRUE(store.find("b"));
+}
+
 TEST(AdapterNames, SkipsFoldersThatAreNoAdaptersAndNamesThatAreTaken) {
   const TemporaryFolder root, other;
   lora_of_rank(4).write(root.file("sql"));

@@ -178,6 +178,7 @@ Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapt
 }
 
 AdapterStore::Entry& AdapterStore::put(std::string_view name, Entry entry) {
+  const auto counted = name_counts_.try_emplace(entry.folder.path).first;
   Entry& place = entries_[std::string(name)];
   forget_version(place);
   entry.registration = ++registration_count_;
@@ -185,11 +186,19 @@ AdapterStore::Entry& AdapterStore::put(std::string_view name, Entry entry) {
   entry.account = place.account ? place.account : std::make_shared<AdapterAccount>(total_);
   release_waiters(name);
   left_out_.erase(entry.folder.path);
+  ++counted->second;
+  forget_folder(place);
   return place = std::move(entry);
+}
+
+void AdapterStore::forget_folder(const Entry& entry) {
+  const auto counted = name_counts_.find(entry.folder.path);
+  if (entry.registration > 0 && --counted->second == 0) name_counts_.erase(counted);
 }
 
 void AdapterStore::erase(Entries::iterator at) {
   forget_version(at->second);
+  forget_folder(at->second);
   release_waiters(at->first);
   entries_.erase(at);
 }
@@ -217,13 +226,19 @@ bool AdapterStore::remove_folder(std::string_view name, const std::string& folde
   return true;
 }
 
+bool AdapterStore::has_name(std::string_view folder) const {
+  const auto counted = name_counts_.find(folder);
+  return counted != name_counts_.end() && counted->second > 0;
+}
+
 bool AdapterStore::has_folder(std::string_view path) const {
   const std::lock_guard lock(mutex_);
-  return std::ranges::any_of(entries_, [&](const auto& entry) { return entry.second.folder.path == path; });
+  return has_name(path);
 }
 
 void AdapterStore::remove_names_of(std::string_view path) {
   const std::lock_guard lock(mutex_);
+  if (!has_name(path)) return;
   for (auto at = entries_.begin(); at != entries_.end();) {
     const auto next = std::next(at);
     if (at->second.folder.path == path) erase(at);
@@ -233,8 +248,7 @@ void AdapterStore::remove_names_of(std::string_view path) {
 
 void AdapterStore::note_left_out(const std::string& folder) {
   const std::lock_guard lock(mutex_);
-  const auto has_it = [&](const auto& entry) { return entry.second.folder.path == folder; };
-  if (std::ranges::none_of(entries_, has_it)) left_out_.insert(folder);
+  if (!has_name(folder)) left_out_.insert(folder);
 }
 
 void AdapterStore::forget_left_out(const std::string& folder) {

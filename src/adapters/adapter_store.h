@@ -86,7 +86,7 @@ struct ExaminedAdapter {
   Sha256Digest identity{};
   std::vector<std::string> warnings;
   // While it exists, whoever owns the folder leaves it there: so a name that means it is never without it. Null: nobody does.
-  std::shared_ptr<const void> hold = {};
+  std::shared_ptr<const void> pin = {};
 };
 
 // What happens to a name that already means an adapter.
@@ -258,6 +258,8 @@ class AdapterStore {
   // Require: mutex_ is held.
   Entry& put(std::string_view name, Entry entry);
   void erase(Entries::iterator at);
+  void forget_folder(const Entry& entry);
+  [[nodiscard]] bool has_name(std::string_view folder) const;
   void make_version(std::string_view name, Entry& entry, const ImageSize& size, AdapterTraits traits);
   [[nodiscard]] AdapterStanding standing_of(const std::string& name, const Entry& entry) const;
   [[nodiscard]] static AdapterListing listing_of(const std::string& name, const Entry& entry);
@@ -304,19 +306,20 @@ class AdapterStore {
   std::function<void(const AdapterVersion&)> read_more_;  // constant after on_look()
   HostImages host_images_;
   mutable std::mutex mutex_;
-  std::condition_variable woken_;         // ends the wait of the watching thread
-  Entries entries_;                       // guarded by mutex_
-  std::string last_visited_;              // by start_due_looks(); guarded by mutex_
-  std::vector<Waiter> waiters_;           // guarded by mutex_
-  BlendTable blends_{kBlendsMax};         // guarded by mutex_
-  SharedImageTable shared_images_;        // guarded by mutex_
-  std::vector<AdapterId> retired_;        // guarded by mutex_
-  std::atomic<bool> has_retired_{false};  // written under mutex_
-  std::uint64_t registration_count_ = 0;  // guarded by mutex_
-  std::uint64_t version_count_ = 0;       // guarded by mutex_; also the last AdapterId given
-  std::set<std::string> left_out_;        // guarded by mutex_; paths of folders that got no name
-  WorkLanes lanes_;                       // its jobs use the members above
-  std::jthread watcher_;                  // last: uses all others
+  std::condition_variable woken_;                                // ends the wait of the watching thread
+  Entries entries_;                                              // guarded by mutex_
+  std::map<std::string, std::size_t, std::less<>> name_counts_;  // guarded by mutex_; of the paths of folders that names mean
+  std::string last_visited_;                                     // by start_due_looks(); guarded by mutex_
+  std::vector<Waiter> waiters_;                                  // guarded by mutex_
+  BlendTable blends_{kBlendsMax};                                // guarded by mutex_
+  SharedImageTable shared_images_;                               // guarded by mutex_
+  std::vector<AdapterId> retired_;                               // guarded by mutex_
+  std::atomic<bool> has_retired_{false};                         // written under mutex_
+  std::uint64_t registration_count_ = 0;                         // guarded by mutex_
+  std::uint64_t version_count_ = 0;                              // guarded by mutex_; also the last AdapterId given
+  std::set<std::string> left_out_;                               // guarded by mutex_; paths of folders that got no name
+  WorkLanes lanes_;                                              // its jobs use the members above
+  std::jthread watcher_;                                         // last: uses all others
 };
 
 }  // namespace slora

@@ -9,7 +9,7 @@
 
 #include "api/api_error.h"
 #include "formats/json.h"
-#include "text/loose_json.h"
+#include "text/json_characters.h"
 
 namespace slora {
 namespace {

@@ -22,10 +22,6 @@ namespace slora {
 // lacks is replaced by the next lower one that it has.
 enum class Instructions : std::uint8_t { best, avx512, avx2, portable };
 
-// How the weights of products and the embedding are stored: as bf16, or as bytes with a scale for every group of inputs, which takes half
-// the memory and loses some accuracy. Adapters and KV are not affected.
-enum class WeightStorage : std::uint8_t { bf16, int8 };
-
 // What multiplies by the base model's weights on a CUDA device: this program's kernel, or NVIDIA's cuBLASLt, where its library is. With the
 // latter a row's result may depend on how many rows are computed together.
 enum class CudaProducts : std::uint8_t { own, cublaslt };
@@ -34,7 +30,7 @@ struct BackendOptions {
   int threads = 0;      // of all backends of the process together; 0: one for every core this process may use
   int shard_count = 1;  // backends in this process, one per shard of a model, each with its share of the threads
   Instructions instructions = Instructions::best;
-  WeightStorage weights = WeightStorage::bf16;
+  WeightStorage weights = WeightStorage::bf16;     // of the base; int4: its head and embedding are in int8. Adapters and KV are as ever
   CudaProducts cuda_products = CudaProducts::own;  // of the cuda backend; the others ignore it
   // Takes a line for the operator when a device does less than it should, once for each reason. Any thread; empty: nobody is told.
   std::function<void(std::string_view)> warn{};
@@ -119,8 +115,13 @@ class Backend {
   [[nodiscard]] virtual LinearWeight make_linear(std::int64_t out, std::int64_t in) = 0;
   // Writes rows [row_begin, row_begin + rows.rows) of W from host memory in f32, f16 or bf16. Several threads may pack different rows.
   virtual void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) = 0;
+  // Of the numbers that were packed in int4.
+  [[nodiscard]] virtual Int4Count int4_count() const { return {}; }
   // Bytes that make_linear will allocate, for planning.
   [[nodiscard]] virtual std::size_t linear_bytes(std::int64_t out, std::int64_t in) const = 0;
+  // The same for the head and the embedding, which a backend may keep in more bits than other weights.
+  [[nodiscard]] virtual LinearWeight make_table(std::int64_t out, std::int64_t in) { return make_linear(out, in); }
+  [[nodiscard]] virtual std::size_t table_bytes(std::int64_t out, std::int64_t in) const { return linear_bytes(out, in); }
 
   // The memory that allocate() and make_linear() take from; none where that is the host's. Outside of steps only. May throw a DeviceError.
   [[nodiscard]] virtual std::optional<DeviceMemory> memory() const { return std::nullopt; }

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "backend/backends.h"
@@ -32,9 +34,10 @@ constexpr std::int32_t kRanksInRow = 2;  // of B as it is stored
 
 // Calls fn with a view of the weight in its storage's layout.
 template <class Function>
-auto visit_packed(WeightStorage storage, const LinearWeight& weight, Function&& fn) {
+auto visit_packed(const LinearWeight& weight, Function&& fn) {
   auto* words = reinterpret_cast<std::uint32_t*>(weight.packed.data());
-  if (storage == WeightStorage::int8) return fn(cpu::Int8Weight{words, weight.out, weight.in});
+  if (weight.storage == WeightStorage::int8) return fn(cpu::Int8Weight{words, weight.out, weight.in});
+  if (weight.storage == WeightStorage::int4) return fn(cpu::Int4Weight{words, weight.out, weight.in});
   return fn(cpu::PackedWeight{words, weight.out, weight.in});
 }
 
@@ -64,9 +67,8 @@ int thread_share(const BackendOptions& options) {
 // Holds the threads and the scratch of its ops. Owned by its backend, used by the engine thread.
 class CpuOps final : public Ops {
  public:
-  CpuOps(const cpu::Kernels& kernels, int threads, WeightStorage weights)
+  CpuOps(const cpu::Kernels& kernels, int threads)
       : kernels_(kernels),
-        weights_(weights),
         pool_(threads),
         shrink_(kernels, pool_),
         linear_(kernels, pool_),
@@ -79,7 +81,7 @@ class CpuOps final : public Ops {
   void embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first_token) override {
     check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "expected out [T, hidden]");
     const std::span<const TokenId> known = inputs_.find(ids, previous);
-    visit_packed(weights_, table, [&](const auto& packed) { cpu::embed(pool_, out, known, packed, first_token); });
+    visit_packed(table, [&](const auto& packed) { cpu::embed(pool_, out, known, packed, first_token); });
   }
 
   void adapt_embedding(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const AdapterBatch& adapters) override {
@@ -109,15 +111,14 @@ class CpuOps final : public Ops {
   void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override {
     check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "expected y [T, out] = W [out, in] x [T, in]");
     adapters.find_records(records_, site, RecordUse::expand);
-    visit_packed(weights_, weight, [&](const auto& packed) { linear_.run(y, x, packed, numbers_of(weight.bias), z, records_); });
+    visit_packed(weight, [&](const auto& packed) { linear_.run(y, x, packed, numbers_of(weight.bias), z, records_); });
   }
 
   void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
                     Activation activation) override {
     check(out.rows == x.rows && x.cols == weight.in && 2 * out.cols == weight.out, "expected out [T, n], W [2n, in] x [T, in]");
     adapters.find_records(records_, site, RecordUse::expand);
-    visit_packed(weights_, weight,
-                 [&](const auto& packed) { linear_.run_gated(out, x, packed, numbers_of(weight.bias), z, records_, activation); });
+    visit_packed(weight, [&](const auto& packed) { linear_.run_gated(out, x, packed, numbers_of(weight.bias), z, records_, activation); });
   }
 
   void route(const ExpertRows& out, Tensor scores, const RouteParams& params) override {
@@ -190,7 +191,6 @@ class CpuOps final : public Ops {
 
  private:
   const cpu::Kernels& kernels_;
-  const WeightStorage weights_;
   cpu::ThreadPool pool_;
   cpu::Shrink shrink_;
   cpu::Linear linear_;
@@ -207,35 +207,52 @@ class CpuOps final : public Ops {
 class CpuBackend final : public HostBackend {
  public:
   explicit CpuBackend(const BackendOptions& options)
-      : kernels_(kernels_for(options.instructions)), weights_(options.weights), ops_(kernels_, thread_share(options), options.weights) {}
+      : kernels_(kernels_for(options.instructions)), weights_(options.weights), ops_(kernels_, thread_share(options)) {}
 
   std::string_view name() const override { return "cpu"; }
   std::string description() const override {
     return fmt::format("{}, {} thread{}, weights in {}", kernels_.name, ops_.thread_count(), ops_.thread_count() == 1 ? "" : "s",
-                       weights_ == WeightStorage::int8 ? "int8" : "bf16");
+                       name_of(weights_));
   }
   int thread_count() const override { return ops_.thread_count(); }
   DType product_dtype() const override { return DType::bf16; }
   DType kv_dtype() const override { return DType::bf16; }
   AdapterFormat adapter_format() const override { return {.dtype = DType::bf16, .b_interleave = kRanksInRow}; }
 
-  LinearWeight make_linear(std::int64_t out, std::int64_t in) override {
-    return {.out = out, .in = in, .packed = arena_.take(linear_bytes(out, in)), .bias = {}};
-  }
+  LinearWeight make_linear(std::int64_t out, std::int64_t in) override { return make(out, in, weights_); }
+  LinearWeight make_table(std::int64_t out, std::int64_t in) override { return make(out, in, table_storage()); }
   void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override {
-    visit_packed(weights_, weight, [&](const auto& packed) { cpu::pack_rows(packed, row_begin, rows); });
+    visit_packed(weight, [&]<class Packed>(const Packed& packed) {
+      if constexpr (std::is_same_v<Packed, cpu::Int4Weight>) {
+        int4_kept_ += cpu::pack_rows(packed, row_begin, rows);
+        int4_all_ += rows.rows * rows.cols;
+      } else {
+        cpu::pack_rows(packed, row_begin, rows);
+      }
+    });
   }
-  std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override {
-    return visit_packed(weights_, {.out = out, .in = in, .packed = {}, .bias = {}}, [](const auto& packed) { return packed.bytes(); });
-  }
+  Int4Count int4_count() const override { return {.all = int4_all_, .kept = int4_kept_}; }
+  std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return bytes_of_weight(out, in, weights_); }
+  std::size_t table_bytes(std::int64_t out, std::int64_t in) const override { return bytes_of_weight(out, in, table_storage()); }
   Ops& ops() override { return ops_; }
   void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& work) override { ops_.parallel_for(count, work); }
   std::uint64_t progress() const override { return ops_.progress(); }
 
  private:
+  // No later layer evens out what the head errs by.
+  [[nodiscard]] WeightStorage table_storage() const { return weights_ == WeightStorage::int4 ? WeightStorage::int8 : weights_; }
+  static std::size_t bytes_of_weight(std::int64_t out, std::int64_t in, WeightStorage storage) {
+    return visit_packed({.out = out, .in = in, .packed = {}, .bias = {}, .storage = storage},
+                        [](const auto& packed) { return packed.bytes(); });
+  }
+  LinearWeight make(std::int64_t out, std::int64_t in, WeightStorage storage) {
+    return {.out = out, .in = in, .packed = arena_.take(bytes_of_weight(out, in, storage)), .bias = {}, .storage = storage};
+  }
+
   const cpu::Kernels& kernels_;
   const WeightStorage weights_;
-  BufferArena arena_;  // for weights
+  BufferArena arena_;                               // for weights
+  std::atomic<std::int64_t> int4_all_, int4_kept_;  // as Int4Count; threads that load add to it
   CpuOps ops_;
 };
 

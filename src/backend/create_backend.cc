@@ -14,7 +14,9 @@ bool is_there(const std::string& path) {
 
 // Messages do not name the option.
 Result<std::unique_ptr<Backend>> open_cuda(const std::string& module_path, const BackendOptions& options) {
-  if (options.weights == WeightStorage::int8) return error("E_WEIGHTS", "it keeps weights in bf16 only; choose the cpu backend for int8");
+  if (options.weights != WeightStorage::bf16) {
+    return error("E_WEIGHTS", "it keeps weights in bf16 only; choose the cpu backend for {}", name_of(options.weights));
+  }
   if (options.shard_count != 1) {
     return error("E_SHARDS", "it computes a model in one piece; choose the cpu backend for {} shards", options.shard_count);
   }
@@ -55,9 +57,9 @@ Result<std::unique_ptr<Backend>> create_backend(std::string_view name, const Bac
   if (name == "cuda") return create_cuda_backend(device_module_path("cuda"), options);
   if (name == "reference") {
     if (options.weights == WeightStorage::int8) {
-      return error("E_WEIGHTS", "--weights: the reference backend keeps fp32 only; choose the cpu backend for int8");
+      return error("E_WEIGHTS", "--weights: the reference backend keeps fp32 only, also of int4; choose the cpu backend for int8");
     }
-    return create_reference_backend();
+    return create_reference_backend(options.weights);
   }
   return error("E_BACKEND", "--backend: expected auto, cpu, cuda or reference, found \"{}\"", name);
 }

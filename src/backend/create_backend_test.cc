@@ -33,6 +33,7 @@ TEST(CreateBackend, SaysWhereItLookedForAModuleAndHowToBuildOne) {
 
 TEST(CreateBackend, RefusesOptionsThatCudaDoesNotServeBeforeItLooksForAModule) {
   EXPECT_EQ(error_of(create_cuda_backend("/nowhere", {.weights = WeightStorage::int8})).code, "E_WEIGHTS");
+  EXPECT_THAT(error_of(create_cuda_backend("/nowhere", {.weights = WeightStorage::int4})).message, HasSubstr("for int4"));
   EXPECT_EQ(error_of(create_cuda_backend("/nowhere", {.shard_count = 2})).code, "E_SHARDS");
 }
 

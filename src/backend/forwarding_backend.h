@@ -63,6 +63,7 @@ class ForwardingBackend : public Backend {
   explicit ForwardingBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
 
   std::string_view name() const override { return inner_->name(); }
+  Int4Count int4_count() const override { return inner_->int4_count(); }
   std::string description() const override { return inner_->description(); }
   int thread_count() const override { return inner_->thread_count(); }
   DType product_dtype() const override { return inner_->product_dtype(); }
@@ -73,6 +74,8 @@ class ForwardingBackend : public Backend {
   LinearWeight make_linear(std::int64_t out, std::int64_t in) override { return inner_->make_linear(out, in); }
   void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override { inner_->pack_rows(weight, row_begin, rows); }
   std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return inner_->linear_bytes(out, in); }
+  LinearWeight make_table(std::int64_t out, std::int64_t in) override { return inner_->make_table(out, in); }
+  std::size_t table_bytes(std::int64_t out, std::int64_t in) const override { return inner_->table_bytes(out, in); }
   std::optional<DeviceMemory> memory() const override { return inner_->memory(); }
   std::int32_t step_tokens_default() const override { return inner_->step_tokens_default(); }
   Buffer allocate(std::size_t bytes) override { return inner_->allocate(bytes); }

@@ -2,7 +2,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -32,12 +34,32 @@ struct DeviceVector {
   [[nodiscard]] Tensor view() const { return memory.view(DType::f32, 1, count); }
 };
 
+// How a weight is stored: as bf16, as bytes with a scale for every group of inputs, or in four bits with a scale and an offset for every
+// group. The fewer bits, the less memory and accuracy.
+enum class WeightStorage : std::uint8_t { bf16, int8, int4 };
+[[nodiscard]] constexpr std::string_view name_of(WeightStorage storage) {
+  return storage == WeightStorage::int8 ? "int8" : storage == WeightStorage::int4 ? "int4" : "bf16";
+}
+// The storage of this name; none for other names.
+[[nodiscard]] constexpr std::optional<WeightStorage> weight_storage_of(std::string_view name) {
+  for (const WeightStorage storage : {WeightStorage::bf16, WeightStorage::int8, WeightStorage::int4}) {
+    if (name_of(storage) == name) return storage;
+  }
+  return std::nullopt;
+}
+
+// How many numbers were packed in int4, and how many of them are kept to the bit, since their groups have such scales and offsets.
+struct Int4Count {
+  std::int64_t all = 0, kept = 0;
+};
+
 // The weight of one linear product y = W x + bias, W [out, in], in the layout of the backend that packed it.
 struct LinearWeight {
   std::int64_t out = 0;
   std::int64_t in = 0;
   Buffer packed;
-  DeviceVector bias;  // [out], or empty
+  DeviceVector bias;                            // [out], or empty
+  WeightStorage storage = WeightStorage::bf16;  // of `packed`, on backends that have a choice
 };
 
 // The products of one MLP, or of one expert of a mixture: down(activation(gate) * up).

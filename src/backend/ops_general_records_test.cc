@@ -116,9 +116,10 @@ class OpsGeneralRecords : public ::testing::TestWithParam<Variant> {
   [[nodiscard]] bool has_sparse_records() const { return backend_->adapter_format().has_sparse_records; }
 
   [[nodiscard]] double tolerance() const {
-    // 255 levels of weights and of inputs, which are about normal once they are rotated: the largest of 71 is 2.5 times their deviation,
-    // rounding errs by 2.5 / 127 / sqrt(12), weights and inputs together by sqrt(2) of this, and the worst of 10^5 outputs by 4.3 of that.
-    if (GetParam().weights == WeightStorage::int8) return 3.5e-2;
+    // 255 levels of weights and of inputs, which are about normal once they are rotated: the largest of 71 is 2.5 times their deviation, in a
+    // group whose blocks differ by up to sqrt(2) 3.5 times; rounding errs by 3.5 / 127 / sqrt(12) = 0.8 %, weights and inputs together by
+    // 1.1 %. Rows whose parts nearly cancel err by more of what is left.
+    if (GetParam().weights == WeightStorage::int8) return 2e-2;
     return backend_->product_dtype() == DType::f32 ? 2e-6 : 5e-3;  // else inputs are rounded to bf16 again
   }
 

@@ -36,7 +36,10 @@ float rounded_up_to_bfloat16(float value) {
 
 enum class Kept { weights, activations };
 
-// Multiplies blocks of a power of two, as long as what is left allows, by Hadamard matrices: pairs of neighbours first.
+// What keeps blocks of a group about equally large, although a longer one grows more by its matrix.
+float block_gain(std::int64_t length) { return std::exp2(std::floor(0.5f * std::log2(static_cast<float>(kGroup / length)))); }
+
+// Multiplies blocks of a power of two, as long as what is left allows, by Hadamard matrices, pairs of neighbours first, and by their gain.
 void rotate(float* values, std::int64_t count) {
   while (count > 0) {
     const auto length = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(count)));
@@ -48,19 +51,20 @@ void rotate(float* values, std::int64_t count) {
         values[i + stride] = lower - upper;
       }
     }
+    for (std::int64_t i = 0; i < length; ++i) values[i] *= block_gain(length);
     values += length;
     count -= length;
   }
 }
 
-// The length of the part of a group that is rotated together and holds input `index`. Two rotations multiply its values by this length.
-float block_length(std::int64_t index, std::int64_t count) {
+// What two rotations multiply input `index` of a group by: the length of its block and twice the gain.
+float factor_of_two(std::int64_t index, std::int64_t count) {
   auto length = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(count)));
   for (; index >= length; length = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(count)))) {
     index -= length;
     count -= length;
   }
-  return static_cast<float>(length);
+  return static_cast<float>(length) * block_gain(length) * block_gain(length);
 }
 
 // Rows [., cols], every group of a row rotated and rounded to 255 levels. The scale of weights is a bf16. A product of the two is one of W
@@ -75,7 +79,7 @@ std::vector<double> rounded(const std::vector<float>& values, std::int64_t cols,
       float largest = 0;
       for (std::int64_t i = 0; i < count; ++i) {
         float& value = group[static_cast<std::size_t>(i)];
-        if (kept == Kept::weights) value /= block_length(i, count);
+        if (kept == Kept::weights) value /= factor_of_two(i, count);
         largest = std::max(largest, std::abs(value));
       }
       if (largest == 0) continue;

@@ -17,6 +17,8 @@ INSTANTIATE_TEST_SUITE_P(Backends, OpsInvariance, ::testing::ValuesIn(ops_varian
                          [](const auto& variant) { return std::string(variant.param.label); });
 INSTANTIATE_TEST_SUITE_P(WeightsInBytes, OpsInvariance, ::testing::ValuesIn(ops_int8_variants()),
                          [](const auto& variant) { return std::string(variant.param.label); });
+INSTANTIATE_TEST_SUITE_P(WeightsInFourBits, OpsInvariance, ::testing::ValuesIn(ops_int4_variants()),
+                         [](const auto& variant) { return std::string(variant.param.label); });
 
 enum class AdapterKind { plain, general };
 

@@ -22,6 +22,7 @@
 #include "kernels/reference/score.h"
 #include "kernels/reference/shrink.h"
 #include "kernels/reference/store_kv.h"
+#include "tensor/int4.h"
 
 namespace slora {
 namespace {
@@ -171,15 +172,25 @@ class ReferenceOps final : public Ops {
 
 class ReferenceBackend final : public HostBackend {
  public:
+  explicit ReferenceBackend(WeightStorage weights) : weights_(weights) {}
+
   std::string_view name() const override { return "reference"; }
-  std::string description() const override { return "plain fp32 loops, one thread"; }
+  std::string description() const override {
+    return weights_ == WeightStorage::int4 ? "plain fp32 loops over what int4 keeps of weights, one thread"
+                                           : "plain fp32 loops, one thread";
+  }
   int thread_count() const override { return 1; }
   DType product_dtype() const override { return DType::f32; }
   DType kv_dtype() const override { return DType::f32; }
   AdapterFormat adapter_format() const override { return {DType::f32, 1}; }
 
   LinearWeight make_linear(std::int64_t out, std::int64_t in) override {
-    return {.out = out, .in = in, .packed = Buffer(linear_bytes(out, in)), .bias = {}};
+    return {.out = out, .in = in, .packed = Buffer(linear_bytes(out, in)), .bias = {}, .storage = weights_};
+  }
+  LinearWeight make_table(std::int64_t out, std::int64_t in) override {
+    LinearWeight table = make_linear(out, in);
+    table.storage = WeightStorage::bf16;
+    return table;
   }
 
   void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override {
@@ -187,6 +198,7 @@ class ReferenceBackend final : public HostBackend {
     const Tensor target = matrix_of(weight).rows_from(row_begin, rows.rows);
     for (std::int64_t row = 0; row < rows.rows; ++row) {
       convert_to_float(target.row<float>(row), rows.row_bytes(row), rows.dtype, static_cast<std::size_t>(rows.cols));
+      if (weight.storage == WeightStorage::int4) round_row({target.row<float>(row), static_cast<std::size_t>(rows.cols)});
     }
   }
 
@@ -194,11 +206,21 @@ class ReferenceBackend final : public HostBackend {
   Ops& ops() override { return ops_; }
 
  private:
+  // Numbers become what int4 keeps of them.
+  static void round_row(std::span<float> row) {
+    for (std::size_t begin = 0; begin < row.size(); begin += kInt4Group) {
+      const std::span<float> group = row.subspan(begin, std::min<std::size_t>(kInt4Group, row.size() - begin));
+      const Int4Group kept = round_to_int4(group);
+      for (std::size_t i = 0; i < group.size(); ++i) group[i] = kept.value(i);
+    }
+  }
+
+  const WeightStorage weights_;
   ReferenceOps ops_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> create_reference_backend() { return std::make_unique<ReferenceBackend>(); }
+std::unique_ptr<Backend> create_reference_backend(WeightStorage weights) { return std::make_unique<ReferenceBackend>(weights); }
 
 }  // namespace slora

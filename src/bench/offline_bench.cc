@@ -256,7 +256,7 @@ void OfflineBench::count_work(OfflineRow& row) const {
   }
   const Model& model = runner_->runtime().model();
   const std::vector<Work> works = work_of(model, step);
-  row.arithmetic = setup_.weights == WeightStorage::int8 ? Arithmetic::int8 : Arithmetic::bf16;
+  row.arithmetic = setup_.weights != WeightStorage::bf16 ? Arithmetic::int8 : Arithmetic::bf16;
   row.work = sum(works);
   row.floor_seconds = floor_seconds(row.work, row.arithmetic, row.limits);
   for (const Work& work : works) row.by_op_seconds += floor_seconds(work, row.arithmetic, row.limits);

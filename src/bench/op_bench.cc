@@ -166,9 +166,10 @@ void OpBench::run_products() {
 }
 
 void OpBench::run_product(const std::string& name, std::int64_t out, std::int64_t in, std::int32_t rows_max) {
-  const std::size_t bytes = backend_->linear_bytes(out, in);
+  const bool is_table = name == "linear head";
+  const std::size_t bytes = is_table ? backend_->table_bytes(out, in) : backend_->linear_bytes(out, in);
   std::vector<LinearWeight> weights;
-  for (std::size_t i = copies_for(static_cast<double>(bytes)); i > 0; --i) weights.push_back(random_product(out, in));
+  for (std::size_t i = copies_for(static_cast<double>(bytes)); i > 0; --i) weights.push_back(random_product(out, in, is_table));
   const bool is_gated = name.starts_with("linear_gated");
   for (const std::int32_t rows : options_.rows) {
     if (rows > rows_max || stopped()) continue;
@@ -201,11 +202,11 @@ std::optional<double> OpBench::baseline_seconds(const OneDnnShape& shape) {
   return time;
 }
 
-LinearWeight OpBench::random_product(std::int64_t out, std::int64_t in) {
+LinearWeight OpBench::random_product(std::int64_t out, std::int64_t in, bool is_table) {
   constexpr std::int64_t kShift = 7;  // each row is a window of one list, shifted by this much from the previous
   std::vector<Bfloat16> numbers(static_cast<std::size_t>(in + kShift * out));
   for (Bfloat16& number : numbers) number = to_bfloat16(static_cast<float>(random_.below(201)) * 0.001f - 0.1f);
-  LinearWeight weight = backend_->make_linear(out, in);
+  LinearWeight weight = is_table ? backend_->make_table(out, in) : backend_->make_linear(out, in);
   backend_->pack_rows(weight, 0, {reinterpret_cast<std::byte*>(numbers.data()), DType::bf16, out, in, kShift});
   return weight;
 }

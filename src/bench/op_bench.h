@@ -68,13 +68,13 @@ class OpBench {
   void run_rows();
   void run_sampling();
 
-  [[nodiscard]] LinearWeight random_product(std::int64_t out, std::int64_t in);
+  [[nodiscard]] LinearWeight random_product(std::int64_t out, std::int64_t in, bool is_table = false);
   // Tensors [rows, cols] of the current op, valid until the next call.
   [[nodiscard]] Tensor product_input(std::int64_t rows, std::int64_t cols);
   [[nodiscard]] Tensor product_output(std::int64_t rows, std::int64_t cols);
   [[nodiscard]] Tensor float_output(std::int64_t rows, std::int64_t cols);
   [[nodiscard]] Arithmetic arithmetic() const {
-    return options_.backend_options.weights == WeightStorage::int8 ? Arithmetic::int8 : Arithmetic::bf16;
+    return options_.backend_options.weights != WeightStorage::bf16 ? Arithmetic::int8 : Arithmetic::bf16;
   }
 
   const ModelConfig config_;

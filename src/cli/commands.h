@@ -22,6 +22,7 @@ struct ModelArguments {
   std::vector<std::string> served_model_names;
   std::string backend = "auto";
   std::string weights = "bf16";
+  std::string instructions = "best";
   std::string cuda_products = "own";
   int threads = 0;
   int shards = 1;

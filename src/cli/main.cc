@@ -14,6 +14,7 @@
 #include "cli/bench_program.h"
 #include "cli/command_line.h"
 #include "cli/commands.h"
+#include "cli/instructions_option.h"
 #include "cli/manual.h"
 #include "cli/operation_options.h"
 #include "cli/option_range.h"
@@ -55,11 +56,14 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
       ->capture_default_str();
   command
       .add_option("--weights", model.weights,
-                  "How weights are kept: bf16, or int8: half the memory and nearly twice as fast, for slightly other answers (cpu backend "
-                  "only; adapters stay as they are), or nf4-dequantised: bf16, of what NF4 keeps of the weights, for adapters that were "
+                  "How weights are kept: bf16, or int8: half the memory and nearly twice as fast, for slightly other answers, or int4: a "
+                  "third of the memory, for files in four bits and large models; small ones answer much worse (both: cpu backend only; "
+                  "adapters stay as they are), or "
+                  "nf4-dequantised: bf16, of what NF4 keeps of the weights, for adapters that were "
                   "trained on a base in 4 bits (QLoRA)")
       ->type_name("NAME")
       ->capture_default_str();
+  slora::add_instructions_option(command, model.instructions);
   command
       .add_option("--cuda-products", model.cuda_products,
                   "What multiplies by the base model's weights on a GPU: own (kernels of this program), or cublaslt (NVIDIA's library; an "

@@ -12,6 +12,7 @@
 #include "api/model_name.h"
 #include "base/log_record.h"
 #include "cli/byte_size.h"
+#include "cli/instructions_option.h"
 #include "cli/model_path.h"
 #include "formats/json.h"
 #include "text/utf8.h"
@@ -146,15 +147,16 @@ Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
   options.model_folder = arguments.model;
   options.model_name = model_names_of(arguments).front();
   options.backend = arguments.backend;
-  if (arguments.weights != "bf16" && arguments.weights != "int8" && arguments.weights != kNf4Weights) {
-    return error("bad_option", "--weights: expected bf16, int8 or {}, found {}", kNf4Weights, quote(arguments.weights));
-  }
-  options.weights = arguments.weights == "int8" ? WeightStorage::int8 : WeightStorage::bf16;
-  options.weight_rounding = arguments.weights == kNf4Weights ? WeightRounding::nf4 : WeightRounding::none;
+  const bool is_nf4 = arguments.weights == kNf4Weights;
+  const std::optional<WeightStorage> storage = is_nf4 ? WeightStorage::bf16 : weight_storage_of(arguments.weights);
+  if (!storage) return error("bad_option", "--weights: expected bf16, int8, int4 or {}, found {}", kNf4Weights, quote(arguments.weights));
+  options.weights = *storage;
+  options.weight_rounding = is_nf4 ? WeightRounding::nf4 : WeightRounding::none;
   if (arguments.cuda_products != "own" && arguments.cuda_products != "cublaslt") {
     return error("bad_option", "--cuda-products: expected own or cublaslt, found {}", quote(arguments.cuda_products));
   }
   options.cuda_products = arguments.cuda_products == "cublaslt" ? CudaProducts::cublaslt : CudaProducts::own;
+  options.instructions = instructions_of(arguments.instructions);
   options.threads = arguments.threads;
   options.shard_count = arguments.shards;
   options.page_tokens = arguments.page_tokens;

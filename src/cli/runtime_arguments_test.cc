@@ -28,6 +28,8 @@ TEST(RuntimeArguments, CarryTheOptions) {
   const Result<RuntimeOptions> options = make_runtime_options(arguments);
   ASSERT_TRUE(options) << options.error().message;
   EXPECT_EQ(options->weights, WeightStorage::int8);
+  arguments.weights = "int4";
+  EXPECT_EQ(make_runtime_options(arguments)->weights, WeightStorage::int4);
   EXPECT_EQ(options->cuda_products, CudaProducts::cublaslt);
   EXPECT_EQ(options->shard_count, 2);
   EXPECT_EQ(options->pool_bytes, std::uint64_t{64} << 20);
@@ -71,6 +73,13 @@ TEST(RuntimeArguments, TakeNamesThatJsonAndMetricsCanCarry) {
   }
 }
 
+TEST(RuntimeArguments, LimitTheInstructions) {
+  ModelArguments arguments = golden_model();
+  EXPECT_EQ(make_runtime_options(arguments)->instructions, Instructions::best);
+  arguments.instructions = "avx2";
+  EXPECT_EQ(make_runtime_options(arguments)->instructions, Instructions::avx2);
+}
+
 TEST(RuntimeArguments, NameTheOptionAtFault) {
   ModelArguments arguments = golden_model();
   arguments.pool_memory = "much";
@@ -81,8 +90,8 @@ TEST(RuntimeArguments, NameTheOptionAtFault) {
   arguments.lora_modules = {"a=/one", "b=/two", "a=/three"};
   EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("\"a\" is given twice"));
   arguments = golden_model();
-  arguments.weights = "int4";
-  EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--weights"));
+  arguments.weights = "int3";
+  EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--weights: expected bf16, int8, int4 or nf4-dequantised"));
   arguments = golden_model();
   arguments.cuda_products = "cublas";
   EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--cuda-products"));

@@ -17,7 +17,7 @@ constexpr std::int32_t kVocabulary = 100;  // of mix32, at least
 
 using Tokens = ConstraintScript::Tokens;
 
-// Allows the tokens that `allowed` gives after so many; complete after `length`.
+// Allows the tokens that `allowed` gives for the number of tokens before; complete after `length`.
 ConstraintScript script_of_length(std::size_t length, std::vector<TokenId> allowed) {
   return {.allowed = [allowed](Tokens) { return allowed; }, .is_complete = [length](Tokens tokens) { return tokens.size() >= length; }};
 }
@@ -331,6 +331,41 @@ TEST(ConstrainedEngine, CallsThatDoNotReturnEndTheirSequencesAndDelayNoOther) {
   }
   EXPECT_FALSE(engine.engine().wait_for_threads(std::chrono::milliseconds(1)));
   stuck.let_go();
+  EXPECT_TRUE(engine.engine().wait_for_threads(std::chrono::seconds(60)));
+}
+
+// An accept that does not return after others that were quick.
+TEST(ConstrainedEngine, AcceptsThatDoNotReturnEndTheirSequencesAndDelayNoOther) {
+  std::atomic<int> count{0};
+  std::atomic<bool> is_free{false};
+  TestEngine engine({});
+  const auto request_of = [&](bool is_stuck) {
+    ConstraintScript script = script_of_length(20, {11, 12});
+    if (is_stuck) {
+      script.on_accept = [&](Tokens tokens) {
+        if (tokens.size() < 6) return Status{};
+        ++count;
+        is_free.wait(false);
+        return Status{};
+      };
+    }
+    GenerationRequest request = engine.request("", {5, 6, 7}, 30);
+    request.constraint = compiled(std::move(script));
+    return request;
+  };
+  const SequenceId plain = engine.submit(engine.request("", {1, 2, 3}, 60));
+  std::vector<SequenceId> stuck;
+  for (int i = 0; i < 4; ++i) stuck.push_back(engine.submit(request_of(true)));  // more than there are threads
+  while (count < 2) std::this_thread::yield();
+  EXPECT_EQ(engine.wait(plain).end, EndReason::length);
+  EXPECT_EQ(engine.wait(engine.submit(request_of(false))).end, EndReason::complete);
+  for (const SequenceId id : stuck) {
+    const Stream stream = engine.wait(id);
+    EXPECT_EQ(stream.error_code, "constraint_too_costly");
+    EXPECT_EQ(stream.tokens.size(), 6u);
+  }
+  is_free = true;
+  is_free.notify_all();
   EXPECT_TRUE(engine.engine().wait_for_threads(std::chrono::seconds(60)));
 }
 

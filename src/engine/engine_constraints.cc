@@ -1,10 +1,16 @@
 // Sequences whose answers have a form: when their masks are computed, and how they go on when these take longer than a step.
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "engine/engine_loop.h"
 
 namespace slora {
+namespace {
+
+constexpr auto kAcceptWait = std::chrono::milliseconds(2);  // of all rows of a step together
+
+}  // namespace
 
 // Masks that nobody computes yet: of first tokens. The others were asked for when the token before was known.
 void EngineLoop::ask_for_masks(const StepPlan& plan) {
@@ -14,22 +20,33 @@ void EngineLoop::ask_for_masks(const StepPlan& plan) {
   }
 }
 
-// What a token of a constrained sequence means for it.
-RowOutcome EngineLoop::follow(LiveSequence& sequence, TokenId token) {
+// Gives the token in this row to the constraint of its sequence. What it means for the sequence follow_tokens() says.
+void EngineLoop::follow(LiveSequence& sequence, std::size_t row, TokenId token) {
   const std::shared_ptr<TokenMask>& mask = sequence.mask();
-  if (!mask->accepts_quickly()) {
-    masks_.ask(mask, token);
-    suspend(sequence);
-    return RowOutcome::suspended;
+  if (mask->accepts_quickly()) awaited_.push_back(mask.get());
+  followed_.push_back({row, &sequence});
+  masks_.accept(mask, token);
+}
+
+// All of the step, so that their constraints take the tokens at the same time.
+void EngineLoop::follow_tokens() {
+  if (followed_.empty()) return;
+  masks_.wait(awaited_, kAcceptWait);
+  for (const FollowedRow& followed : followed_) result_.rows[followed.row].outcome = outcome_of(*followed.sequence);
+}
+
+RowOutcome EngineLoop::outcome_of(const LiveSequence& sequence) {
+  const std::shared_ptr<TokenMask>& mask = sequence.mask();
+  switch (mask->state()) {
+    case TokenMask::State::complete:
+      return RowOutcome::complete;
+    case TokenMask::State::unknown:
+      if (sequence.output_count() < sequence.request().output_tokens_max) masks_.ask(mask);
+      return RowOutcome::goes_on;
+    default:  // the constraint takes long, or has failed
+      suspend(sequence);
+      return RowOutcome::suspended;
   }
-  mask->accept(token);
-  if (mask->state() == TokenMask::State::complete) return RowOutcome::complete;
-  if (mask->state() == TokenMask::State::failed) {
-    suspend(sequence);
-    return RowOutcome::suspended;
-  }
-  if (sequence.output_count() < sequence.request().output_tokens_max) masks_.ask(mask);
-  return RowOutcome::goes_on;
 }
 
 void EngineLoop::suspend(const LiveSequence& sequence) {

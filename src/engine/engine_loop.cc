@@ -350,6 +350,7 @@ void EngineLoop::end_sequence(const SequenceEnd& end) {
     }
     adapter_use_.release(request.adapter->id());
   }
+  if (live->second.mask() != nullptr) masks_.drop(live->second.take_mask());
   live_.erase(live);
 }
 

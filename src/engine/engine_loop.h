@@ -76,7 +76,7 @@ class EngineLoop {
   void drain_steps();
   void take_scores(const StepSlot& slot);
   void take_tokens(const StepSlot& slot);
-  void take_token(LiveSequence& sequence, const TokenResult& drawn, TokenEvent& event, RowResult& result);
+  void take_token(LiveSequence& sequence, const TokenResult& drawn, TokenEvent& event, std::size_t row);
   [[nodiscard]] StepSlot& slot_of(std::uint64_t step) { return *slots_[step % slots_.size()]; }
   void publish();
   void hand_over_events();
@@ -87,7 +87,9 @@ class EngineLoop {
 
   // In engine_constraints.cc:
   void ask_for_masks(const StepPlan& plan);
-  [[nodiscard]] RowOutcome follow(LiveSequence& sequence, TokenId token);
+  void follow(LiveSequence& sequence, std::size_t row, TokenId token);
+  void follow_tokens();
+  [[nodiscard]] RowOutcome outcome_of(const LiveSequence& sequence);
   void suspend(const LiveSequence& sequence);
   void resume_suspended();
   [[nodiscard]] bool try_resume(LiveSequence& sequence, Timestamp now);
@@ -125,8 +127,14 @@ class EngineLoop {
   Error broken_by_;
   std::vector<LiveSequence*> span_sequences_;  // of the plan that is being submitted
   std::vector<SequenceId> suspended_;          // whose masks are awaited
-  std::vector<PromptLogprob> scores_;          // of one sequence
-  Timestamp collected_{};                      // when the latest step was
+  struct FollowedRow {
+    std::size_t row;
+    LiveSequence* sequence;
+  };
+  std::vector<FollowedRow> followed_;  // of the step that is being collected: whose constraints have its tokens
+  std::vector<TokenMask*> awaited_;    // those of them that are quick, as far as is known
+  std::vector<PromptLogprob> scores_;  // of one sequence
+  Timestamp collected_{};              // when the latest step was
   StepResult result_;
   std::vector<SequenceEnd> ended_;
   std::vector<AdapterId> evicted_;

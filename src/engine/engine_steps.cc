@@ -95,6 +95,8 @@ void EngineLoop::take_scores(const StepSlot& slot) {
 // Fills result_ and the step's events. A sequence that has ended since the step was submitted gets no token.
 void EngineLoop::take_tokens(const StepSlot& slot) {
   result_.rows.assign(static_cast<std::size_t>(slot.plan.output_row_count), RowResult{});
+  followed_.clear();
+  awaited_.clear();
   for (const PlannedSpan& span : slot.plan.spans) {
     if (span.output_row < 0) continue;
     const auto live = live_.find(span.sequence);
@@ -107,11 +109,13 @@ void EngineLoop::take_tokens(const StepSlot& slot) {
       result_.rows[row] = {-1, RowOutcome::suspended};
       continue;
     }
-    take_token(live->second, slot.results()[row], event_of(live->second), result_.rows[row]);
+    take_token(live->second, slot.results()[row], event_of(live->second), row);
   }
+  follow_tokens();
 }
 
-void EngineLoop::take_token(LiveSequence& sequence, const TokenResult& drawn, TokenEvent& event, RowResult& result) {
+void EngineLoop::take_token(LiveSequence& sequence, const TokenResult& drawn, TokenEvent& event, std::size_t row) {
+  RowResult& result = result_.rows[row];
   const bool is_first = sequence.output_count() == 0;
   bool is_finite = drawn.id >= 0;
   event.started = sequence.started();
@@ -143,7 +147,7 @@ void EngineLoop::take_token(LiveSequence& sequence, const TokenResult& drawn, To
   if (sequence.ends_with(token))
     result.outcome = RowOutcome::stop;
   else if (sequence.mask() != nullptr)
-    result.outcome = follow(sequence, token);
+    follow(sequence, row, token);
 }
 
 }  // namespace slora

@@ -81,6 +81,8 @@ class LiveSequence {
 
   // Null if every token may come next.
   [[nodiscard]] const std::shared_ptr<TokenMask>& mask() const { return mask_; }
+  // Once it has ended.
+  [[nodiscard]] std::shared_ptr<TokenMask> take_mask() { return std::move(mask_); }
   // The mask had not come when the tokens of a step were drawn, so that none was drawn for this sequence.
   void note_missing_mask() { lacks_mask_ = true; }
   // Whether that was so in the step that is being collected.

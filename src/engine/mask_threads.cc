@@ -46,7 +46,15 @@ void MaskThreads::add_worker() {
   pthread_setname_np(added.thread.native_handle(), "masks");
 }
 
-void MaskThreads::ask(std::shared_ptr<TokenMask> mask, TokenId token) {
+void MaskThreads::drop(std::shared_ptr<TokenMask> mask) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (mask->is_pending()) return mask.reset();  // the thread that computes it has it until then
+  }
+  ask(std::move(mask));  // computes nothing, as its sequence has ended
+}
+
+void MaskThreads::add(std::shared_ptr<TokenMask> mask, TokenId token) {
   check(!mask->is_pending(), "expected a mask that nobody computes");
   pending_count_.fetch_add(1, std::memory_order_relaxed);
   {
@@ -174,7 +182,8 @@ void MaskThreads::compute(Worker& mine, std::shared_ptr<TokenMask> mask, std::un
   mask->state_.store(TokenMask::State::computing, std::memory_order_release);
   lock.unlock();
   const bool is_wanted = mask.use_count() > 1;  // else its sequence has ended
-  const TokenMask::State state = is_wanted ? mask->computed(token, fill_seconds_) : TokenMask::State::unknown;
+  TokenMask::State state = TokenMask::State::unknown;
+  if (is_wanted) state = token >= 0 ? mask->accepted(token) : mask->computed(fill_seconds_);
   lock.lock();
   mask->state_.store(state, std::memory_order_release);
   const bool wakes = std::exchange(mask->is_watched_, false);

@@ -18,11 +18,12 @@
 
 namespace slora {
 
-// Computes token masks while the model computes. A thread whose constraint takes long is replaced by another, and goes on at the lowest
-// priority until the call returns, so that one answer's form delays neither other masks nor the model. While masks of several clients are
-// pending, none has more threads than there are when none is slow, its replaced ones included, so that one client's slow forms leave the
-// threads to the others. One that is alone has up to half of the slow ones, as it may be a gateway with many users. Owned by the engine's
-// loop; the public functions are called by its thread, except where they say so.
+// Calls the constraints of sequences: computes token masks while the model computes, and gives constraints the tokens that were drawn. A
+// thread whose constraint takes long is replaced by another, and goes on at the lowest priority until the call returns, so that one
+// answer's form delays neither other masks nor the model. While masks of several clients are pending, none has more threads than there are
+// when none is slow, its replaced ones included, so that one client's slow forms leave the threads to the others. One that is alone has up
+// to half of the slow ones, as it may be a gateway with many users. Owned by the engine's loop; the public functions are called by its
+// thread, except where they say so.
 class MaskThreads {
  public:
   struct Options {
@@ -43,8 +44,13 @@ class MaskThreads {
 
   // Starts the threads, if they do not run yet. Any thread; may throw for lack of threads or memory.
   void start();
-  // Has the mask computed, after its constraint was given `token`, unless that is -1. Requires: not pending; start() was called.
-  void ask(std::shared_ptr<TokenMask> mask, TokenId token = -1);
+  // Has the mask computed: known or failed, once it is no longer pending. Requires: not pending; start() was called.
+  void ask(std::shared_ptr<TokenMask> mask) { add(std::move(mask), -1); }
+  // Gives its constraint the token that was drawn: unknown, complete or failed, once it is no longer pending. Requires: as ask(). Nothing
+  // bounds how long one call of a constraint takes, not even after calls that were quick.
+  void accept(std::shared_ptr<TokenMask> mask, TokenId token) { add(std::move(mask), token); }
+  // Destroys the mask of a sequence that has ended, which may take time as well. Requires: nobody else has it but these threads.
+  void drop(std::shared_ptr<TokenMask> mask);
   // Waits until none of these is pending, at most for `limit`.
   void wait(std::span<TokenMask* const> masks, Timestamp limit);
   // Has wake() called when the mask, which may be pending, is no longer.
@@ -71,6 +77,7 @@ class MaskThreads {
     std::size_t thread_count;
   };
 
+  void add(std::shared_ptr<TokenMask> mask, TokenId token);
   void run(Worker& mine);
   [[nodiscard]] std::size_t threads_of(ClientId client) const;
   void count_thread(ClientId client);

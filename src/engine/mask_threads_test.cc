@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <future>
 #include <latch>
 #include <semaphore>
+#include <thread>
 
 #include "base/caught.h"
 #include "constraint/testing/scripted_constraint.h"
@@ -66,11 +68,15 @@ TEST_F(MaskThreadsTest, GiveTheMaskThatFollowsATokenUntilTheFormIsComplete) {
   wait_for(threads, *mask);
   ASSERT_EQ(mask->state(), State::known);
   EXPECT_TRUE(std::ranges::equal(mask->words(), std::array{0u, 1u << 8, 0u}));
-  threads.ask(mask, 40);
+  threads.accept(mask, 40);
+  wait_for(threads, *mask);
+  ASSERT_EQ(mask->state(), State::unknown);
+  threads.ask(mask);
   wait_for(threads, *mask);
   ASSERT_EQ(mask->state(), State::known);
   EXPECT_TRUE(std::ranges::equal(mask->words(), std::array{0u, 1u << 9, 0u}));
-  mask->accept(41);
+  threads.accept(mask, 41);
+  wait_for(threads, *mask);
   EXPECT_EQ(mask->state(), State::complete);
   EXPECT_EQ(seconds_.counts()[0], 2u);
 }
@@ -82,7 +88,7 @@ TEST_F(MaskThreadsTest, SayWhyThereIsNoMask) {
   const std::shared_ptr<TokenMask> violated = mask();
   threads.ask(fails);
   threads.ask(throws);
-  threads.ask(violated, 7);
+  threads.accept(violated, 7);
   const std::array<std::pair<TokenMask*, std::string>, 3> cases = {
       {{fails.get(), "constraint_too_costly"}, {throws.get(), "out_of_memory"}, {violated.get(), "constraint_violated"}}};
   for (const auto& [mask, code] : cases) {
@@ -123,7 +129,7 @@ TEST_F(MaskThreadsTest, ReplaceAThreadWhoseCallDoesNotReturn) {
   threads.ask(third);
   blocked_.acquire();
   threads.replace_slow_threads(after(std::chrono::milliseconds(200)));  // there may not be more
-  threads.ask(other, 40);
+  threads.accept(other, 40);
   const std::array<TokenMask*, 1> masks = {other.get()};
   threads.wait(masks, std::chrono::milliseconds(20));
   EXPECT_EQ(other->state(), State::asked);
@@ -249,6 +255,26 @@ TEST_F(MaskThreadsTest, ComputeNothingForSequencesThatHaveEnded) {
   let_go();
   wait_for(threads, *last);
   EXPECT_FALSE(is_asked);
+}
+
+TEST_F(MaskThreadsTest, DestroyTheMasksOfSequencesThatHaveEnded) {
+  MaskThreads& threads = this->threads({.thread_count = 2});
+  std::promise<std::thread::id> destroyed;
+  {
+    const std::shared_ptr<void> says_who_destroys_it(nullptr, [&](void*) { destroyed.set_value(std::this_thread::get_id()); });
+    std::shared_ptr<TokenMask> known = mask([says_who_destroys_it](auto) { return Status{}; });
+    threads.ask(known);
+    wait_for(threads, *known);
+    ASSERT_TRUE(threads.wait_until_idle(std::chrono::minutes(1)));
+    threads.drop(std::move(known));
+  }
+  EXPECT_NE(destroyed.get_future().get(), std::this_thread::get_id());
+  std::shared_ptr<TokenMask> blocked = blocked_mask();
+  threads.ask(blocked);
+  blocked_.acquire();
+  threads.drop(std::move(blocked));  // the thread has it
+  let_go();
+  EXPECT_TRUE(threads.wait_until_idle(std::chrono::minutes(1)));
 }
 
 TEST_F(MaskThreadsTest, DropWhatWaitsWhenTheyEnd) {

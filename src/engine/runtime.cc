@@ -108,7 +108,8 @@ Result<OpenedModel> open_model(const RuntimeOptions& options) {
     Result<ModelFolder> opened = open_model_folder(folder, options.weight_rounding);
     if (!opened) return refuse(opened.error());
     if (const QuantisedWeights& quantised = opened->quantised; quantised.count > 0) {
-      const std::string_view kept = options.weights == WeightStorage::int8 ? "int8" : options.backend == "reference" ? "fp32" : "bf16";
+      const bool is_fp32 = options.backend == "reference" && options.weights == WeightStorage::bf16;
+      const std::string_view kept = is_fp32 ? "fp32" : name_of(options.weights);
       log_info("model: {} weights are quantised ({}): dequantised, and kept in {}", quantised.count, quantised.description, kept);
     }
     model = {std::move(opened->config), std::make_shared<const ModelFiles>(std::move(opened->files))};
@@ -119,6 +120,19 @@ Result<OpenedModel> open_model(const RuntimeOptions& options) {
   }
   if (options.weight_rounding == WeightRounding::nf4) log_info("model: the weights of its layers are what NF4 keeps of them");
   return model;
+}
+
+// Files in four bits may be kept as they are.
+void log_int4_count(std::span<const std::unique_ptr<Backend>> backends) {
+  Int4Count sum;
+  for (const std::unique_ptr<Backend>& backend : backends) {
+    const Int4Count count = backend->int4_count();
+    sum.all += count.all;
+    sum.kept += count.kept;
+  }
+  if (sum.all == 0) return;
+  log_info("model: of {} weights in int4, {:.1f} % are the numbers of the files to the bit; the others are rounded", sum.all,
+           100.0 * static_cast<double>(sum.kept) / static_cast<double>(sum.all));
 }
 
 // `files`: null to draw the weights. All shards at once, each with the threads of its backend. Shard 0 reports the progress.
@@ -145,6 +159,7 @@ Result<LoadedWeights> make_weights(const RuntimeOptions& options, const ModelCon
     if (!result) return forward_error(result);
     loaded.shards.push_back(std::move(*result));
   }
+  if (files != nullptr) log_int4_count(backends);
   loaded.seconds = seconds(SteadyClock().now() - start);
   return loaded;
 }

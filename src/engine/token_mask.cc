@@ -24,10 +24,7 @@ TokenMask::State TokenMask::accepted(TokenId token) {
   return State::failed;
 }
 
-TokenMask::State TokenMask::computed(TokenId token, Histogram& fill_seconds) {
-  if (token >= 0) {
-    if (const State after = accepted(token); after != State::unknown) return after;
-  }
+TokenMask::State TokenMask::computed(Histogram& fill_seconds) {
   const SteadyClock clock;
   const Timestamp begin = clock.now();
   Status filled = run_caught([&] { return constraint_->fill(words_); });

@@ -39,17 +39,16 @@ class TokenMask {
   // Requires: failed.
   [[nodiscard]] const Error& error() const { return error_; }
 
-  // Whether the constraint takes a token so quickly that the engine thread does not delay other sequences by it, as the latest time.
+  // Whether the constraint took the latest token so quickly that a step may wait for it to take the next.
   [[nodiscard]] bool accepts_quickly() const { return accepts_quickly_; }
-  // The token that was drawn. Afterwards: unknown, complete or failed. Requires: not pending.
-  void accept(TokenId token) { state_.store(accepted(token), std::memory_order_release); }
 
  private:
   friend class MaskThreads;
 
+  // The token that was drawn. Unknown, complete or failed.
   [[nodiscard]] State accepted(TokenId token);
-  // `token`: one that was drawn, or -1.
-  [[nodiscard]] State computed(TokenId token, Histogram& fill_seconds);
+  // Known or failed.
+  [[nodiscard]] State computed(Histogram& fill_seconds);
 
   const ClientId client_;
   const std::unique_ptr<TokenConstraint> constraint_;
@@ -59,7 +58,7 @@ class TokenMask {
   std::atomic<State> state_{State::unknown};
 
   // While it is pending, guarded by the mutex of MaskThreads:
-  TokenId token_ = -1;               // to accept first
+  TokenId token_ = -1;               // to accept; -1: the mask is to be computed
   Timestamp since_{};                // when it was asked for, or a thread began to compute it
   bool is_watched_ = false;          // the engine is to be woken
   std::shared_ptr<TokenMask> next_;  // that waits for a thread

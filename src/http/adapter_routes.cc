@@ -228,8 +228,8 @@ Result<std::string> AdapterRoutes::unload_now(std::span<const SmallField> fields
   const Result<Json> given = parse_small_body(fields, body, 0);
   if (!given) return tl::unexpected(given.error());
   const auto name = given->at("lora_name").get<std::string>();
-  pushed_.forget(name);
-  if (!store_.remove(name)) return refuse({"not_found", fmt::format("there is no adapter {}", quote(name)), {}}, "lora_name");
+  const bool was_there = pushed_.forget(name, [&] { return store_.remove(name); });
+  if (!was_there) return refuse({"not_found", fmt::format("there is no adapter {}", quote(name)), {}}, "lora_name");
   log_info("adapter \"{}\" was unloaded", name);
   return name;
 }

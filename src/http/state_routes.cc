@@ -167,7 +167,7 @@ HttpResponse StateRoutes::respond(const Wanted& wanted, const PageMap* map) cons
     out += "null},";
   } else {
     fmt::format_to(std::back_inserter(out), R"({{"pages_per_cell":{},"runs":")", map->pages_per_cell);
-    append_runs(out, wanted.access->allows_all() ? *map : shown_map(*map, *wanted.access));
+    append_map(out, *map, *wanted.access);
     out += "\"}},";
   }
   out += adapters_text(wanted);
@@ -176,10 +176,12 @@ HttpResponse StateRoutes::respond(const Wanted& wanted, const PageMap* map) cons
   return with_entity_tag(json_response(std::move(out)), tag, wanted.if_none_match);
 }
 
-PageMap StateRoutes::shown_map(PageMap map, const ModelAccess& access) const {
+void StateRoutes::append_map(std::string& out, const PageMap& map, const ModelAccess& access) const {
+  if (access.allows_all()) return append_runs(out, map);
+  PageMap shown = map;
   const auto is_allowed = [&](const std::string& name) { return access.allows(name); };
-  hide_adapters(map, runtime_.adapters().version_ids(is_allowed));
-  return map;
+  hide_adapters(shown, runtime_.adapters().version_ids(is_allowed));
+  append_runs(out, shown);
 }
 
 std::string StateRoutes::adapters_text(const Wanted& wanted) const {

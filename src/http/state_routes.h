@@ -46,7 +46,7 @@ class StateRoutes {
   void answer(const std::shared_ptr<Exchange>& exchange);
   // On the thread of texts_. `map`: null before the engine drew one.
   [[nodiscard]] HttpResponse respond(const Wanted& wanted, const PageMap* map) const;
-  [[nodiscard]] PageMap shown_map(PageMap map, const ModelAccess& access) const;
+  void append_map(std::string& out, const PageMap& map, const ModelAccess& access) const;
   [[nodiscard]] std::string adapters_text(const Wanted& wanted) const;
 
   const Fixed fixed_;

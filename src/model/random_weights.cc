@@ -26,7 +26,7 @@ class WeightSource {
 
   LinearWeight product(std::span<const TensorEntry> modules) {
     const ProductShape local = product_shape(modules, shape_);
-    LinearWeight weight = backend_.make_linear(local.out, local.in);
+    LinearWeight weight = modules.front().is_table() ? backend_.make_table(local.out, local.in) : backend_.make_linear(local.out, local.in);
     const std::int64_t in = modules.front().columns;
     fill_numbers(in);
     const std::int64_t out = modules.back().slice_begin + modules.back().rows;

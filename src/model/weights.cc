@@ -95,7 +95,7 @@ class StagedVectors {
 void place_product(LinearWeight& weight, std::span<const TensorEntry> modules, const ShardShape& shape, Backend& backend,
                    WeightReader& reader, StagedVectors& vectors) {
   const ProductShape product = product_shape(modules, shape);
-  weight = backend.make_linear(product.out, product.in);
+  weight = modules.front().is_table() ? backend.make_table(product.out, product.in) : backend.make_linear(product.out, product.in);
   std::span<float> bias;
   if (std::ranges::any_of(modules, &TensorEntry::has_bias)) bias = vectors.add(weight.bias, product.out);
   std::int64_t row = 0;
@@ -214,7 +214,7 @@ std::size_t packed_bytes(const ModelConfig& config, const ShardShape& shape, con
   std::size_t bytes = 0;
   for (const std::span<const TensorEntry> modules : tensors.products()) {
     const ProductShape product = product_shape(modules, shape);
-    bytes += backend.linear_bytes(product.out, product.in);
+    bytes += modules.front().is_table() ? backend.table_bytes(product.out, product.in) : backend.linear_bytes(product.out, product.in);
   }
   return bytes;
 }

@@ -17,10 +17,16 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kFailuresMax = 4096, kWaitingMax = 4096;
 constexpr Timestamp kNotFoundTime = std::chrono::seconds(60), kFailureTime = std::chrono::seconds(10);
+constexpr Timestamp kBusyTime = std::chrono::seconds(1);  // only so long that those who waited learn why
 constexpr std::size_t kReferenceBytesMax = 256;
 
 // Not there, or refused for what it is: trying soon again would give the same.
 bool is_final(const Error& why) { return why.code != "adapter_unavailable" && why.code != "E_READ" && why.code != "E_CHANGED"; }
+
+Timestamp time_of(const Error& why) {
+  if (why.code == "out_of_memory") return kBusyTime;
+  return is_final(why) ? kNotFoundTime : kFailureTime;
+}
 
 tl::unexpected<Error> unavailable(const SourceRequest& request, std::string why) {
   return tl::unexpected(adapter_unavailable(request.name, {"E_READ", std::move(why), {}}));
@@ -113,20 +119,20 @@ void AdapterSources::get(const SourceRequest& request, Waiter waiter) {
     if (pool_.try_run([this, request] { run(request); })) return {};
     return unavailable(request, "too many adapters wait to be fetched");
   });
-  if (!started) end(request, tl::unexpected(std::move(started.error())));
+  if (!started) end(request, tl::unexpected(std::move(started.error())), kBusyTime);
 }
 
 Result<ExaminedAdapter> AdapterSources::get_and_keep(const SourceRequest& request, Gate& gate) {
   std::promise<Result<ExaminedAdapter>> fetched;
   std::future<Result<ExaminedAdapter>> result = fetched.get_future();
   gate.compute([&] {
-    const auto take = [this, &fetched](const Result<ExaminedAdapter>& adapter) {
+    const auto take = [this, &fetched](Result<ExaminedAdapter> adapter) {
       try {
         if (adapter) {
           const std::lock_guard lock(mutex_);
           kept_.insert(adapter->folder.path);
         }
-        fetched.set_value(adapter);
+        fetched.set_value(std::move(adapter));
       } catch (...) {  // out of memory: get() throws it where it is expected
         fetched.set_exception(std::current_exception());
       }
@@ -149,32 +155,36 @@ void AdapterSources::run(const SourceRequest& request) {
         log_warning("adapter \"{}\" could not be fetched: {} ({})", request.name, adapter.error().message, adapter.error().code);
     });
   }
-  end(request, std::move(adapter));
+  const Timestamp time = adapter ? Timestamp(0) : time_of(adapter.error());
+  end(request, std::move(adapter), time);
 }
 
 // Whoever comes from now on sees what came of it, or begins anew.
-void AdapterSources::end(const SourceRequest& request, Result<ExaminedAdapter> adapter) {
+void AdapterSources::end(const SourceRequest& request, Result<ExaminedAdapter> adapter, Timestamp failure_time) {
   std::vector<Waiter> waiting;
   {
     const std::lock_guard lock(mutex_);
     failures_.erase(request);
-    if (!adapter) call_caught([&] { note_failure(request, adapter.error()); });
+    if (!adapter) call_caught([&] { note_failure(request, {adapter.error(), clock_.now() + failure_time}); });
     const auto at = waiting_.find(request);
     waiting = std::move(at->second);
     waiting_.erase(at);
   }
-  for (const Waiter& waiter : waiting) call_caught([&] { waiter.take(adapter); });
-  if (adapter) adapter->hold.reset();  // its names keep it from now on, if it has any
+  // The last takes the pin too: its names, or those that it was brought for, keep the folder from now on.
+  for (const Waiter& waiter : waiting) {
+    const bool is_last = &waiter == &waiting.back();
+    call_caught([&] { waiter.take(is_last ? std::move(adapter) : adapter); });
+  }
   for (const Waiter& waiter : waiting) {
     if (waiter.then) call_caught(waiter.then);
   }
 }
 
-void AdapterSources::note_failure(const SourceRequest& request, const Error& why) {
+void AdapterSources::note_failure(const SourceRequest& request, Failure failure) {
   const Timestamp now = clock_.now();
   if (failures_.size() >= kFailuresMax) std::erase_if(failures_, [&](const auto& entry) { return entry.second.until <= now; });
   if (failures_.size() >= kFailuresMax) failures_.erase(failures_.begin());
-  failures_.insert_or_assign(request, Failure{why, now + (is_final(why) ? kNotFoundTime : kFailureTime)});
+  failures_.insert_or_assign(request, std::move(failure));
 }
 
 Result<ExaminedAdapter> AdapterSources::bring(const SourceRequest& request) {
@@ -223,7 +233,7 @@ Result<ExaminedAdapter> AdapterSources::find_in_hub(const SourceRequest& request
 Result<std::optional<ExaminedAdapter>> AdapterSources::find_in_cache(const SourceRequest& request) {
   const std::string key = SourceCache::key_of(request.name, request.revision);
   std::string identity, root, path;
-  std::shared_ptr<const void> hold;
+  std::shared_ptr<const void> pin;
   {
     const std::lock_guard lock(cache_mutex_);
     const SourceCache::Entry* const entry = cache_->find(key);
@@ -231,16 +241,16 @@ Result<std::optional<ExaminedAdapter>> AdapterSources::find_in_cache(const Sourc
     identity = entry->identity;
     root = cache_->folder();
     path = cache_->path_of(key);
-    hold = hold_of(path);
+    pin = pin_of(path);
   }
   Result<ExaminedAdapter> adapter = examine(FolderPath::beneath(root, key));
   if (adapter && hex(adapter->identity) == identity) {
-    adapter->hold = std::move(hold);
+    adapter->pin = std::move(pin);
     return std::move(*adapter);
   }
   if (!adapter && !is_final(adapter.error())) return unavailable(request, adapter.error().message);
   const std::lock_guard lock(cache_mutex_);
-  hold.reset();
+  pin.reset();
   if (!let_go(path)) return unavailable(request, "its folder in the cache is not what was fetched, and a loaded adapter uses it");
   log_warning("the cache's folder of adapter \"{}\" is not what was fetched; it is fetched again", request.name);
   cache_->remove(key);
@@ -276,7 +286,7 @@ Result<ExaminedAdapter> AdapterSources::run_program(const SourceRule& rule, cons
   const Status added = cache_->add(key, *folder, entry, [this](const std::string& path) { return let_go(path); });
   if (!added) return unavailable(request, added.error().message);
   adapter->folder = FolderPath::beneath(root, key);  // its files' stamps are the same
-  adapter->hold = hold_of(cache_->path_of(key));
+  adapter->pin = pin_of(cache_->path_of(key));
   return adapter;
 }
 
@@ -288,18 +298,18 @@ Result<ExaminedAdapter> AdapterSources::examine(const FolderPath& folder) {
   return adapter;
 }
 
-std::shared_ptr<const void> AdapterSources::hold_of(const std::string& path) {
-  std::erase_if(held_, [](const auto& entry) { return entry.second.expired(); });
-  std::weak_ptr<const void>& held = held_[path];
-  std::shared_ptr<const void> hold = held.lock();
-  if (hold == nullptr) held = hold = std::make_shared<const char>('\0');
-  return hold;
+std::shared_ptr<const void> AdapterSources::pin_of(const std::string& path) {
+  std::erase_if(pins_, [](const auto& entry) { return entry.second.expired(); });
+  std::weak_ptr<const void>& pinned = pins_[path];
+  std::shared_ptr<const void> pin = pinned.lock();
+  if (pin == nullptr) pinned = pin = std::make_shared<const char>('\0');
+  return pin;
 }
 
 // A name that was fetched is forgotten with its folder, and is fetched again when it is asked for; its image serves those who run. What is
 // about to get a name stays: the name would have no folder, and nobody would fetch it again.
 bool AdapterSources::let_go(const std::string& path) {
-  if (const auto at = held_.find(path); at != held_.end() && !at->second.expired()) return false;
+  if (const auto at = pins_.find(path); at != pins_.end() && !at->second.expired()) return false;
   {
     const std::lock_guard lock(mutex_);
     if (kept_.contains(path) && store_.has_folder(path)) return false;

@@ -69,7 +69,7 @@ class AdapterSources {
   // Fetches it and registers it under its name; then calls `then`, on another thread or, when too much waits, at once.
   void fetch(std::string_view name, std::function<void()> then);
 
-  // The folder of an adapter, for whoever gives it a name, which must happen while the result exists: its `hold` keeps the folder in the
+  // The folder of an adapter, for whoever gives it a name, which must happen while the result exists: its `pin` keeps the folder in the
   // cache, as a name does afterwards. Waits for it. With "not_permitted" for a name that no rule has, "not_found", "adapter_unavailable"
   // when fetching fails or too much waits, and why the adapter is refused.
   [[nodiscard]] Result<ExaminedAdapter> get_and_keep(const SourceRequest& request, Gate& gate);
@@ -84,8 +84,8 @@ class AdapterSources {
   };
   // Of one fetch. Both are called once.
   struct Waiter {
-    std::function<void(const Result<ExaminedAdapter>&)> take;  // gives it a name while its folder is held
-    std::function<void()> then;                                // may be empty
+    std::function<void(Result<ExaminedAdapter>)> take;  // gives it a name while its folder is pinned
+    std::function<void()> then;                         // may be empty
   };
 
   AdapterSources(AdapterSourceOptions options, AdapterStore& store, std::uint32_t page_count_max, CheckTexts check_texts,
@@ -93,8 +93,9 @@ class AdapterSources {
 
   void get(const SourceRequest& request, Waiter waiter);
   void run(const SourceRequest& request);
-  void end(const SourceRequest& request, Result<ExaminedAdapter> adapter);
-  void note_failure(const SourceRequest& request, const Error& why);  // requires: mutex_ is held
+  // `failure_time`: how long a failure is known; until then nothing tries again.
+  void end(const SourceRequest& request, Result<ExaminedAdapter> adapter, Timestamp failure_time);
+  void note_failure(const SourceRequest& request, Failure failure);  // requires: mutex_ is held
   // On the threads that fetch.
   [[nodiscard]] Result<ExaminedAdapter> bring(const SourceRequest& request);
   [[nodiscard]] Result<ExaminedAdapter> find_in_hub(const SourceRequest& request);
@@ -104,7 +105,7 @@ class AdapterSources {
   [[nodiscard]] Result<ExaminedAdapter> examine(const FolderPath& folder);
   [[nodiscard]] bool is_in_hub(std::string_view name) const;
   // Require: cache_mutex_ is held.
-  [[nodiscard]] std::shared_ptr<const void> hold_of(const std::string& path);
+  [[nodiscard]] std::shared_ptr<const void> pin_of(const std::string& path);
   [[nodiscard]] bool let_go(const std::string& path);
   Counter& counter(const char* outcome);
 
@@ -121,8 +122,8 @@ class AdapterSources {
   std::set<std::string> kept_;          // paths in the cache
   std::mutex cache_mutex_;              // taken alone, or before the store's
   std::unique_ptr<SourceCache> cache_;  // guarded by cache_mutex_; null without rules
-  // By path: see ExaminedAdapter::hold. Guarded by cache_mutex_.
-  std::map<std::string, std::weak_ptr<const void>> held_;
+  // By path: see ExaminedAdapter::pin. Guarded by cache_mutex_.
+  std::map<std::string, std::weak_ptr<const void>> pins_;
   WorkPool pool_;  // last: its jobs use the members above
 };
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <future>
+#include <new>
+#include <thread>
 
 #include "adapters/testing/lora_fixture.h"
 
@@ -121,6 +123,20 @@ TEST_F(AdapterSourcesTest, RememberWhatCouldNotBeHad) {
   EXPECT_EQ(left, 0U) << "nothing of them stays";
 }
 
+// Failures that are final are known for a minute.
+TEST_F(AdapterSourcesTest, TryAgainSoonAfterMemoryRanOut) {
+  on_examined_ = [](const FolderPath&) { throw std::bad_alloc(); };
+  fetch("acme/sql");
+  ASSERT_TRUE(sources_->failure_of("acme/sql")) << "those who waited learn why";
+  EXPECT_EQ(sources_->failure_of("acme/sql")->code, "out_of_memory");
+  on_examined_ = nullptr;
+  const auto begun = std::chrono::steady_clock::now();
+  while (!sources_->may_have("acme/sql")) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(30));
+  fetch("acme/sql");
+  EXPECT_TRUE(store_.resolve("acme/sql"));
+}
+
 TEST_F(AdapterSourcesTest, NeedNoFetchAfterARestartUnlessTheContentIsAnother) {
   fetch("acme/sql");
   ASSERT_TRUE(store_.remove("acme/sql"));
@@ -153,7 +169,7 @@ TEST_F(AdapterSourcesTest, FetchNothingOverAFolderThatANameMeans) {
   Result<ExaminedAdapter> adapter = load({.name = "s3://bucket/a"});
   ASSERT_TRUE(adapter);
   ASSERT_TRUE(store_.install("sql", *adapter, TakenName::refuse));
-  adapter->hold.reset();
+  adapter->pin.reset();
   lora_of_rank(2).write(adapter->folder.path);
   const Result<ExaminedAdapter> changed = load({.name = "s3://bucket/a"});
   ASSERT_FALSE(changed);

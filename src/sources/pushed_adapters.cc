@@ -53,12 +53,14 @@ Result<std::shared_ptr<PushedAdapters::Push>> PushedAdapters::begin(const std::s
   return error("E_PUSH_UNDER_WAY", "another request sends tensors of adapter \"{}\"; send these when that one is answered", name);
 }
 
-void PushedAdapters::forget(const std::string& name) {
+bool PushedAdapters::forget(const std::string& name, const std::function<bool()>& remove) {
   std::vector<Pushed> removed;
+  bool was_there = false;
   {
     const std::lock_guard lock(mutex_);
+    was_there = remove();
     const auto at = names_.find(name);
-    if (at == names_.end()) return;
+    if (at == names_.end()) return was_there;
     removed = std::exchange(at->second.kept, {});
     if (at->second.under_way != nullptr) {
       at->second.under_way->is_forgotten_ = true;
@@ -66,7 +68,8 @@ void PushedAdapters::forget(const std::string& name) {
       names_.erase(at);
     }
   }
-  remove(removed);
+  remove_folders(removed);
+  return was_there;
 }
 
 // Space for a new folder of the name, which may take that of its folder before the latest.
@@ -85,7 +88,7 @@ Result<PushedAdapters::Pushed> PushedAdapters::reserve(const std::string& name, 
       kept.erase(kept.begin());
     }
   }
-  remove(removed);
+  remove_folders(removed);
   const std::lock_guard lock(mutex_);
   if (bytes_ + bytes > bytes_max_) {
     return error("E_TOO_LARGE",
@@ -97,7 +100,7 @@ Result<PushedAdapters::Pushed> PushedAdapters::reserve(const std::string& name, 
 }
 
 // Files first: their space is free when others may have it. Without the lock, for others wait for that while they serve requests.
-void PushedAdapters::remove(const std::vector<Pushed>& removed) {
+void PushedAdapters::remove_folders(const std::vector<Pushed>& removed) {
   std::uint64_t bytes = 0;
   for (const Pushed& pushed : removed) {
     std::error_code ignored;
@@ -155,7 +158,7 @@ void PushedAdapters::Push::drop() {
     if (has_ended_) return;
     written = std::exchange(written_, std::nullopt);
   }
-  if (written) all_.remove({*written});
+  if (written) all_.remove_folders({*written});
   const std::lock_guard lock(all_.mutex_);
   has_ended_ = true;
   const auto at = all_.names_.find(name_);

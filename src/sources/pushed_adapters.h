@@ -27,8 +27,9 @@ class PushedAdapters {
   // The only push of this name, until the result ends; so the name means what was pushed last. E_PUSH_UNDER_WAY while there is another one.
   // Outlived by *this. Shared by who writes and who installs.
   [[nodiscard]] Result<std::shared_ptr<Push>> begin(const std::string& name);
-  // The name is unloaded: what was pushed is removed, and a push that is under way can't give it a meaning any more.
-  void forget(const std::string& name);
+  // Unloads the name by `remove`, whose result this is: what was pushed is removed, and a push that is under way can't give the name a
+  // meaning any more. No other push of any name is kept meanwhile.
+  bool forget(const std::string& name, const std::function<bool()>& remove);
 
  private:
   struct Pushed {
@@ -43,7 +44,7 @@ class PushedAdapters {
 
   [[nodiscard]] Result<Pushed> reserve(const std::string& name, std::uint64_t bytes);
   [[nodiscard]] std::string path_of(const Pushed& pushed) const { return folder_->path() + "/" + pushed.folder; }
-  void remove(const std::vector<Pushed>& removed);
+  void remove_folders(const std::vector<Pushed>& removed);
 
   const std::uint64_t bytes_max_;
   std::mutex mutex_;

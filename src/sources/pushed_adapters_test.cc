@@ -3,8 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
+#include <future>
 #include <new>
+#include <optional>
+#include <thread>
 
 #include "adapters/adapter_store.h"
 #include "adapters/testing/pushed_file.h"
@@ -15,6 +19,7 @@ namespace {
 using ::testing::HasSubstr;
 
 Status nothing_to_install() { return {}; }
+bool nothing_to_remove() { return true; }
 
 // A whole push: its folder.
 Result<FolderPath> push_of(PushedAdapters& pushed, const std::string& name, const std::string& file) {
@@ -39,7 +44,7 @@ TEST(PushedAdapters, WriteFoldersOfWhatCameInABody) {
   push->drop();
   EXPECT_FALSE(std::filesystem::exists(third.path));
   EXPECT_TRUE(std::filesystem::exists(second.path)) << "the name means it still";
-  pushed.forget("rl");
+  EXPECT_TRUE(pushed.forget("rl", nothing_to_remove));
   EXPECT_FALSE(std::filesystem::exists(second.path));
   EXPECT_TRUE(push_of(pushed, "other", body));
 }
@@ -72,7 +77,7 @@ TEST(PushedAdapters, GiveNoMeaningToANameThatWasUnloadedMeanwhile) {
   PushedAdapters pushed(1 << 20);
   const std::shared_ptr<PushedAdapters::Push> push = pushed.begin("rl").value();
   const FolderPath folder = push->write(body).value();
-  pushed.forget("rl");
+  EXPECT_TRUE(pushed.forget("rl", nothing_to_remove));
   bool was_installed = false;
   const Status kept = push->keep([&]() -> Status {
     was_installed = true;
@@ -83,6 +88,30 @@ TEST(PushedAdapters, GiveNoMeaningToANameThatWasUnloadedMeanwhile) {
   EXPECT_FALSE(was_installed);
   EXPECT_FALSE(std::filesystem::exists(folder.path));
   EXPECT_TRUE(push_of(pushed, "rl", body)) << "the next one is new";
+}
+
+TEST(PushedAdapters, AreNotInstalledWhileTheNameIsRemoved) {
+  const std::string body = pushed_file(small_lora());
+  PushedAdapters pushed(1 << 20);
+  std::promise<void> begun, installed;
+  std::future<void> is_installed = installed.get_future();
+  std::thread other;
+  std::optional<FolderPath> folder;
+  EXPECT_TRUE(pushed.forget("rl", [&] {
+    other = std::thread([&] {
+      begun.set_value();
+      const std::shared_ptr<PushedAdapters::Push> push = pushed.begin("rl").value();
+      folder = push->write(body).value();
+      EXPECT_TRUE(push->keep([&]() -> Status {
+        installed.set_value();
+        return {};
+      }));
+    });
+    begun.get_future().wait();
+    return is_installed.wait_for(std::chrono::milliseconds(50)) == std::future_status::timeout;
+  })) << "a name that is removed would keep the new folder";
+  other.join();
+  EXPECT_TRUE(std::filesystem::exists(folder->path)) << "the name means it";
 }
 
 TEST(PushedAdapters, KeepNothingThatWasNotInstalled) {

@@ -3,15 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "text/json_characters.h"
 #include "text/utf8.h"
 
 namespace slora {
 namespace {
 
 constexpr std::size_t kLookBackBytes = 256;
-
-bool is_white(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
-bool is_left_over(char c) { return is_white(c) || c == '}' || c == ']' || c == ',' || c == ';'; }
 
 }  // namespace
 
@@ -167,12 +165,12 @@ void AnswerParser::accumulate(std::string_view text) {
 // Text in which white space next to marks does not count.
 void AnswerParser::add_text(AnswerEvent::Kind kind, std::string_view text) {
   if (is_after_mark_) {
-    text = text.substr(static_cast<std::size_t>(std::ranges::find_if_not(text, is_white) - text.begin()));
+    text = text.substr(static_cast<std::size_t>(std::ranges::find_if_not(text, is_json_space) - text.begin()));
     if (text.empty()) return;
     is_after_mark_ = false;
   }
   blank_ += text;
-  const std::size_t blanks = static_cast<std::size_t>(std::find_if_not(blank_.rbegin(), blank_.rend(), is_white) - blank_.rbegin());
+  const std::size_t blanks = static_cast<std::size_t>(std::find_if_not(blank_.rbegin(), blank_.rend(), is_json_space) - blank_.rbegin());
   if (blanks == blank_.size()) return;
   add(kind, std::string_view(blank_).substr(0, blank_.size() - blanks));
   blank_.erase(0, blank_.size() - blanks);
@@ -212,7 +210,7 @@ void AnswerParser::close(std::string_view mark, AnswerEnd end) {
   if (!calls_->has_call) {
     is_after_mark_ = false;
     add(AnswerEvent::Kind::content, raw);
-  } else if (!std::ranges::all_of(calls_->rest, is_left_over)) {
+  } else if (!std::ranges::all_of(calls_->rest, is_json_left_over)) {
     add(AnswerEvent::Kind::content, calls_->rest);
   }
   calls_->rest.clear();

@@ -3,13 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "text/json_characters.h"
+
 namespace slora {
-namespace {
-
-bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
-bool is_bracket_left_over(char c) { return is_blank(c) || c == '}' || c == ']' || c == ',' || c == ';'; }
-
-}  // namespace
 
 bool JsonValueEnd::take(char c) {
   if (over_) return false;
@@ -28,7 +24,7 @@ bool JsonValueEnd::take(char c) {
     return true;
   }
   if (kind_ == Kind::word) {
-    over_ = is_bracket_left_over(c);
+    over_ = is_json_left_over(c);
     return !over_;
   }
   if (c == '"') in_string_ = true;
@@ -57,7 +53,7 @@ std::size_t JsonArgumentsBody::push(std::string_view piece, CallSink& out) {
 void JsonArgumentsBody::take(std::string_view standard, CallSink& out) {
   std::string arguments;
   for (const char c : standard) {
-    const bool is_before = !value_.has_begun() && is_blank(c);
+    const bool is_before = !value_.has_begun() && is_json_space(c);
     if (is_before) continue;
     (value_.take(c) ? arguments : rest_) += c;
   }
@@ -68,7 +64,7 @@ void JsonArgumentsBody::finish(AnswerEnd end, CallSink& out) {
   if (!std::exchange(has_begun_, true)) out.begin_call(name_);
   take(loose_.finish(), out);
   if (!value_.has_begun() && end == AnswerEnd::finished) out.add_arguments("{}");
-  if (!std::ranges::all_of(rest_, is_bracket_left_over)) out.add_rest(rest_);
+  if (!std::ranges::all_of(rest_, is_json_left_over)) out.add_rest(rest_);
   rest_.clear();
 }
 
@@ -96,7 +92,7 @@ void JsonCallBody::take(char c, CallSink& out) {
     case At::outside:
       return take_outside(c, out);
     case At::before_key:
-      if (is_blank(c) || c == ',') return;
+      if (is_json_space(c) || c == ',') return;
       if (c == '}') return end_object(out);
       if (c != '"') return break_off(c, out);
       key_.clear();
@@ -113,13 +109,13 @@ void JsonCallBody::take(char c, CallSink& out) {
       }
       return;
     case At::before_value:
-      if (is_blank(c) || c == ':') return;
+      if (is_json_space(c) || c == ':') return;
       if (c == '}') return end_object(out);
       return start_value(c, out);
     case At::value:
       return take_value(c, out);
     case At::after_value:
-      if (is_blank(c)) return;
+      if (is_json_space(c)) return;
       if (c == '}') return end_object(out);
       if (c != ',') return break_off(c, out);
       at_ = At::before_key;
@@ -214,7 +210,7 @@ void JsonCallBody::break_off(char c, CallSink& out) {
 }
 
 void JsonCallBody::flush_rest(CallSink& out) {
-  if (!std::ranges::all_of(rest_, is_bracket_left_over)) out.add_rest(rest_);
+  if (!std::ranges::all_of(rest_, is_json_left_over)) out.add_rest(rest_);
   rest_.clear();
 }
 

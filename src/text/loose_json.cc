@@ -5,13 +5,13 @@
 #include <cctype>
 #include <utility>
 
+#include "text/json_characters.h"
 #include "text/utf8.h"
 
 namespace slora {
 namespace {
 
 bool is_word(char c) { return c == '_' || static_cast<unsigned char>(c) >= 0x80 || std::isalnum(static_cast<unsigned char>(c)) != 0; }
-bool is_json_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 
 char escaped_character(char kind) {
   switch (kind) {
@@ -65,26 +65,6 @@ void JsonTextReader::end_escape(std::string& out) {
     out += character;
   } else {
     out += escape;
-  }
-}
-
-void append_json_text(std::string& out, std::string_view text) {
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (c == '\n') {
-      out += "\\n";
-    } else if (c == '\t') {
-      out += "\\t";
-    } else if (c == '\r') {
-      out += "\\r";
-    } else if (byte < 0x20) {
-      out += fmt::format("\\u{:04x}", byte);
-    } else {
-      out += c;
-    }
   }
 }
 

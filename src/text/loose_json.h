@@ -20,9 +20,6 @@ class JsonTextReader {
   char32_t high_ = 0;   // the first half of a pair of surrogates
 };
 
-// Appends the text as it stands within a JSON string.
-void append_json_text(std::string& out, std::string_view text);
-
 // Turns a dialect into standard JSON, piece by piece.
 class LooseJson {
  public:

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "formats/json.h"
+#include "text/json_characters.h"
 
 namespace slora {
 namespace {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "formats/json.h"
-#include "text/loose_json.h"
+#include "text/json_characters.h"
 #include "text/python_text.h"
 
 namespace slora {

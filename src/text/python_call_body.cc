@@ -6,13 +6,12 @@
 #include <cctype>
 #include <utility>
 
-#include "text/loose_json.h"
+#include "text/json_characters.h"
 #include "text/utf8.h"
 
 namespace slora {
 namespace {
 
-bool is_gap(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 bool is_name_character(char c) {
   return c == '_' || c == '.' || c == '-' || static_cast<unsigned char>(c) >= 0x80 || std::isalnum(static_cast<unsigned char>(c)) != 0;
 }
@@ -39,7 +38,7 @@ void PythonCallBody::finish(AnswerEnd, CallSink& out) {
     end_word(out);
   }
   if (at_ == At::name) rest_ += word_;
-  const bool is_structure = std::ranges::all_of(rest_, [](char c) { return is_gap(c) || c == ','; });
+  const bool is_structure = std::ranges::all_of(rest_, [](char c) { return is_json_space(c) || c == ','; });
   if (!is_structure) out.add_rest(rest_);
   rest_.clear();
 }
@@ -79,7 +78,7 @@ void PythonCallBody::take_name(char c, CallSink& out) {
   if (is_name_character(c)) {
     word_ += c;
   } else if (c == '(') {
-    const bool is_structure = std::ranges::all_of(rest_, [](char one) { return is_gap(one) || one == ','; });
+    const bool is_structure = std::ranges::all_of(rest_, [](char one) { return is_json_space(one) || one == ','; });
     if (!is_structure) out.add_rest(rest_);
     rest_.clear();
     out.begin_call(std::exchange(word_, {}));
@@ -92,7 +91,7 @@ void PythonCallBody::take_name(char c, CallSink& out) {
 }
 
 void PythonCallBody::take_before_key(char c, CallSink& out) {
-  if (is_gap(c) || c == ',') return;
+  if (is_json_space(c) || c == ',') return;
   if (c == ')') return end_call(out);
   if (!is_name_character(c)) {
     at_ = At::broken;
@@ -107,7 +106,7 @@ void PythonCallBody::take_key(char c, CallSink& out) {
     word_ += c;
     return;
   }
-  if (is_gap(c)) return;
+  if (is_json_space(c)) return;
   if (c != '=') {  // an argument without a name: nothing that JSON has
     at_ = At::broken;
     add(std::exchange(word_, {}), out);
@@ -129,7 +128,7 @@ void PythonCallBody::take_value(char c, CallSink& out) {
     return;
   }
   end_word(out);
-  if (is_gap(c)) {
+  if (is_json_space(c)) {
     if (!separator_.empty()) separator_ += c;
     return;
   }

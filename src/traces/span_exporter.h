@@ -47,7 +47,7 @@ class SpanExporter {
   // How an export ended.
   struct Attempt {
     bool is_taken = false, may_repeat = false;
-    std::optional<std::chrono::milliseconds> retry_after{};  // the collector's own wish
+    std::optional<std::chrono::milliseconds> retry_after{};  // as the collector says
     std::string why{};                                       // it failed
   };
 

@@ -218,7 +218,7 @@ TEST(SpanExporter, GivesABatchUpAfterATime) {
   wait_for_dropped(registry, "export_failed", 1);
 }
 
-TEST(SpanExporter, EndsWithACollectorThatHangs) {
+TEST(SpanExporter, EndsAnExportToACollectorThatHangs) {
   const TraceCollector collector({"hang"});
   MetricsRegistry registry;
   {
@@ -229,6 +229,19 @@ TEST(SpanExporter, EndsWithACollectorThatHangs) {
     while (collector.export_count() == 0) std::this_thread::sleep_for(milliseconds(1));
   }
   EXPECT_EQ(exported_count(registry) + dropped_count(registry, "export_failed"), 1u);
+}
+
+TEST(SpanExporter, GivesItsLastExportLittleTime) {
+  const TraceCollector collector({"hang"});
+  MetricsRegistry registry;
+  {
+    SpanExporterOptions options = to_url(collector.url());
+    options.pause = options.export_time = std::chrono::hours(1);  // only the end sends, and it may take a second
+    SpanExporter exporter(options, registry);
+    exporter.add({a_span()});
+  }
+  EXPECT_EQ(collector.export_count(), 1u);
+  EXPECT_EQ(dropped_count(registry, "export_failed"), 1u);
 }
 
 TEST(SpanExporter, DropsWhatDoesNotFitInsteadOfWaiting) {

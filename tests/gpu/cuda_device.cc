@@ -33,5 +33,6 @@ CudaDevice open_cuda_device(std::uint64_t) { return {open_gpu(), std::make_uniqu
 
 std::vector<Variant> ops_variants() { return {{.label = "cuda", .backend = "cuda", .make = open_gpu}}; }
 std::vector<Variant> ops_int8_variants() { return {}; }
+std::vector<Variant> ops_int4_variants() { return {}; }
 
 }  // namespace slora::testing

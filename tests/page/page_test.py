@@ -36,6 +36,37 @@ except ImportError as missing:
 VIEWS = ["chat", "adapters", "memory", "speed"]
 SENTENCE = "The queen found a rusty key."
 TIMEOUT_MS = 60_000
+# Of each stream the page sees `eventsAllowed` events until there may be more: the demo's answers take less time than a look at them.
+HOLD_STREAMS = """() => {
+  const fetch = window.fetch;
+  window.eventsAllowed = 0;
+  window.fetch = async (url, options) => {
+    const response = await fetch(url, options);
+    if (!url.endsWith("/v1/chat/completions")) return response;
+    let seen = 0, rest = "";
+    const hold = new TransformStream({
+      async transform(text, out) {
+        const events = (rest + text).split(/(?<=\\n\\n)/);
+        rest = events.at(-1).endsWith("\\n\\n") ? "" : events.pop();
+        for (const event of events) {
+          while (seen >= window.eventsAllowed && !options.signal.aborted) await new Promise((resolve) => setTimeout(resolve, 1));
+          ++seen;
+          out.enqueue(event);
+        }
+      },
+    });
+    return new Response(response.body.pipeThrough(new TextDecoderStream()).pipeThrough(hold).pipeThrough(new TextEncoderStream()), response);
+  };
+}"""
+
+PAUSE_WITHIN_STREAM = """() => {
+  window.isPaused = false;
+  new MutationObserver((_, observer) => {
+    if (!document.querySelector(".answer.streaming")?.textContent) return;
+    observer.disconnect();
+    fetch("/pause", {method: "POST"}).then(() => { window.isPaused = true; });
+  }).observe(document.getElementById("columns"), {childList: true, subtree: true});
+}"""
 
 
 class Server:
@@ -156,12 +187,15 @@ class PageTest(unittest.TestCase):
     def test_two_columns_stream_at_once(self):
         page = self.opened()
         self.change_requests(page, ignore_eos=True, temperature=1, max_tokens=400)
+        page.evaluate(HOLD_STREAMS)
         self.ask(page, SENTENCE)
-        streaming = ("least => [...document.querySelectorAll('.answer.streaming')]"
-                     ".filter((answer) => answer.textContent.length > least).length === 2")
-        page.wait_for_function(streaming, arg=0)
-        page.wait_for_function(streaming, arg=20)
-        page.get_by_label("Prompt").press("Escape")  # stops all; a button would be gone if its stream ended first
+        # Each look lets one more event of each stream through: were there one stream after the other, no look would see two of them.
+        page.wait_for_function("""least => {
+          ++window.eventsAllowed;
+          const streaming = [...document.querySelectorAll('.answer.streaming')];
+          return streaming.filter((answer) => answer.textContent.length > least).length === 2;
+        }""", arg=20)
+        page.get_by_label("Prompt").press("Escape")  # stops all
         self.finish(page)
         for figures in page.locator(".figures").all():
             self.assertRegex(figures.inner_text(), r"^[\d.,]+ tokens/s · first after [\d.]+ m?s · \d+ tokens · stopped$")
@@ -261,8 +295,10 @@ class PageTest(unittest.TestCase):
         server = Server()
         page = self.opened(server)
         self.change_requests(page, ignore_eos=True, max_tokens=400)
+        page.get_by_role("button", name="Remove column 2").click()
+        page.evaluate(PAUSE_WITHIN_STREAM)  # so that it does not end before the server does
         self.ask(page, SENTENCE)
-        page.wait_for_function("() => document.querySelector('.answer.streaming')?.textContent.length > 0")
+        page.wait_for_function("() => window.isPaused")
         server.end()
         expect(page.locator(".column").first.get_by_role("alert")).to_have_text("The connection ended before the answer did.")
         expect(page.locator("#status")).to_have_text("The server does not answer.")

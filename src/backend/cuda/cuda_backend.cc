@@ -198,8 +198,8 @@ class CudaBackend final : public Backend {
 
 Result<std::unique_ptr<Backend>> create_cuda_backend(DeviceApi& device, const BackendOptions& options,
                                                      std::unique_ptr<BaseProduct> product) {
-  if (options.weights == WeightStorage::int8) {
-    return error("E_WEIGHTS", "--weights: the cuda backend keeps bf16 only; choose the cpu backend for int8");
+  if (options.weights != WeightStorage::bf16) {
+    return error("E_WEIGHTS", "--weights: the cuda backend keeps bf16 only; choose the cpu backend for {}", name_of(options.weights));
   }
   try {
     auto backend = std::make_unique<CudaBackend>(device, options, std::move(product));

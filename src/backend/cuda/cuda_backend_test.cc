@@ -45,6 +45,9 @@ TEST(CudaBackend, RefusesByNameWhatItsKernelsLack) {
   const Result<std::unique_ptr<Backend>> in_bytes = create_cuda_backend(device, {.weights = WeightStorage::int8});
   ASSERT_FALSE(in_bytes);
   EXPECT_EQ(in_bytes.error().code, "E_WEIGHTS");
+  const Result<std::unique_ptr<Backend>> in_four_bits = create_cuda_backend(device, {.weights = WeightStorage::int4});
+  ASSERT_FALSE(in_four_bits);
+  EXPECT_EQ(in_four_bits.error().message, "--weights: the cuda backend keeps bf16 only; choose the cpu backend for int4");
 
   EmulatedBackend backend({});
   EXPECT_TRUE(backend.prepare_model(kModel));

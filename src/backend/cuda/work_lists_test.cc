@@ -22,7 +22,14 @@ namespace {
 constexpr std::int32_t kLayers = 2;
 constexpr std::int32_t kMultiprocessors = 20;
 
-// Segments of one row each, with an adapter that has another rank and another number of outputs at every site.
+// Of a site: another for every product of both layers, and no more than the ranks of one item.
+std::int32_t number_of(std::size_t site_index) {
+  constexpr std::size_t kProducts = 8;
+  static_assert(kLayers * kProducts <= ShrinkItem::kRanks);
+  return static_cast<std::int32_t>(1 + site_index / kSiteKindCount * kProducts + site_index % kSiteKindCount % kProducts);
+}
+
+// Segments of one row each, with an adapter that has another rank and another number of outputs at every product.
 class NumberedBatch {
  public:
   explicit NumberedBatch(std::int32_t rows) {
@@ -30,7 +37,7 @@ class NumberedBatch {
     for (std::size_t site = 0; site < view_.sites.size(); ++site) {
       view_.sites[site] = {static_cast<std::int32_t>(site), 1, 0};
       RecordView& record = view_.records.emplace_back();
-      record.out = record.rank = static_cast<std::int32_t>(site) + 1;
+      record.out = record.rank = number_of(site);
       record.a = {&tile_, 1, record.rank, 8, DType::bf16};
       record.bias = &bias_;
     }
@@ -69,7 +76,7 @@ std::vector<T> at_device(EmulatedDevice& device, const T* from, std::int32_t cou
 }
 
 void expect_lists_of(EmulatedDevice& device, const WorkLists& lists, const AdapterBatch& batch, Site site) {
-  const auto number = static_cast<std::int32_t>(index_of(site)) + 1;
+  const std::int32_t number = number_of(index_of(site));
   const std::optional<WorkLists::OfSite> at = lists.find(batch, site);
   ASSERT_TRUE(at && at->shrink != nullptr && at->expand != nullptr);
   const ExpandList list = at_device(device, at->expand, 1).front();

@@ -47,9 +47,18 @@ inline std::vector<Variant> int8_variants() {
           {"int8_portable", "cpu", Instructions::portable, 2, WeightStorage::int8}};
 }
 
-// What the tests of Ops run on, and those of them that store weights as int8: defined by each program that is made of these tests.
+// The same for int4.
+inline std::vector<Variant> int4_variants() {
+  return {{"int4_best", "cpu", Instructions::best, 2, WeightStorage::int4},
+          {"int4_avx512", "cpu", Instructions::avx512, 2, WeightStorage::int4},
+          {"int4_avx2", "cpu", Instructions::avx2, 2, WeightStorage::int4},
+          {"int4_portable", "cpu", Instructions::portable, 2, WeightStorage::int4}};
+}
+
+// What the tests of Ops run on, and those of them that store weights as int8 and int4: defined by each program that is made of these tests.
 std::vector<Variant> ops_variants();
 std::vector<Variant> ops_int8_variants();
+std::vector<Variant> ops_int4_variants();
 // The first is what the others are to agree with.
 inline std::vector<Variant> reference_and_ops_variants() {
   std::vector<Variant> variants = ops_variants();

@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "bench/command/instructions_option.h"
 #include "bench/command/log.h"
 #include "bench/model_source.h"
+#include "cli/instructions_option.h"
 #include "cli/interrupt.h"
 #include "cli/option_range.h"
 #include "cli/runtime_arguments.h"
@@ -27,7 +27,7 @@ constexpr std::pair<const char*, OpGroup> kGroups[] = {{"products", OpGroup::pro
 
 bench::OpOptions make_options(const BenchKernelsArguments& arguments) {
   bench::OpOptions options = arguments.options;
-  options.backend_options.weights = arguments.weights == "int8" ? WeightStorage::int8 : WeightStorage::bf16;
+  options.backend_options.weights = *weight_storage_of(arguments.weights);
   options.backend_options.cuda_products = arguments.cuda_products == "cublaslt" ? CudaProducts::cublaslt : CudaProducts::own;
   options.backend_options.instructions = instructions_of(arguments.instructions);
   if (arguments.groups.empty()) return options;
@@ -58,9 +58,9 @@ CLI::App* add_bench_kernels(CLI::App& bench, BenchKernelsArguments& arguments) {
   static_assert(kTokensMax == 32768, "as the help says it");
   add_list("--context", options.contexts, "Tokens that decoding sequences hold; batches of more than 32768 together are left out")
       ->check(in_range(1, kTokensMax));
-  command->add_option("--weights", arguments.weights, "How weights are kept: bf16, or int8 with scales")
-      ->type_name("bf16|int8")
-      ->check(CLI::IsMember({"bf16", "int8"}).description(""))
+  command->add_option("--weights", arguments.weights, "How weights are kept: bf16, int8 or int4 with scales")
+      ->type_name("bf16|int8|int4")
+      ->check(CLI::IsMember({"bf16", "int8", "int4"}).description(""))
       ->capture_default_str();
   command->add_option("--cuda-products", arguments.cuda_products, "Products on a GPU: by this program's kernels, or by NVIDIA's cuBLASLt")
       ->type_name("own|cublaslt")

@@ -9,11 +9,11 @@
 #include <optional>
 
 #include "bench/command/adapters.h"
-#include "bench/command/instructions_option.h"
 #include "bench/command/log.h"
 #include "bench/machine_facts.h"
 #include "bench/offline_bench.h"
 #include "cli/byte_size.h"
+#include "cli/instructions_option.h"
 #include "cli/interrupt.h"
 #include "cli/option_range.h"
 #include "cli/progress_bar.h"
@@ -153,9 +153,9 @@ void add_engine_options(CLI::App& command, BenchOfflineArguments& arguments) {
       ->check(in_range(0, 1024))
       ->capture_default_str();
   add_instructions_option(command, arguments.instructions);
-  command.add_option("--weights", arguments.weights, "How weights are kept: bf16, or int8 with scales")
-      ->type_name("bf16|int8")
-      ->check(CLI::IsMember({"bf16", "int8"}).description(""))
+  command.add_option("--weights", arguments.weights, "How weights are kept: bf16, int8 or int4 with scales")
+      ->type_name("bf16|int8|int4")
+      ->check(CLI::IsMember({"bf16", "int8", "int4"}).description(""))
       ->capture_default_str();
   command.add_option("--cuda-products", arguments.cuda_products, "Products on a GPU: by this program's kernels, or by NVIDIA's cuBLASLt")
       ->type_name("own|cublaslt")
@@ -224,7 +224,7 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
   setup.backend = arguments.backend;
   setup.threads = arguments.threads;
   setup.instructions = instructions_of(arguments.instructions);
-  setup.weights = arguments.weights == "int8" ? WeightStorage::int8 : WeightStorage::bf16;
+  setup.weights = *weight_storage_of(arguments.weights);
   setup.cuda_products = arguments.cuda_products == "cublaslt" ? CudaProducts::cublaslt : CudaProducts::own;
   setup.scratch = scratch->path();
   const Result<PoolUse> pool_use = make_pool_use(arguments.memory);

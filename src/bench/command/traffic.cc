@@ -45,9 +45,9 @@ void add_target_options(CLI::App& command, BenchTrafficArguments& arguments) {
       ->check(in_range(0, 1024))
       ->capture_default_str()
       ->excludes(url);
-  command.add_option("--weights", arguments.weights, "Without --url: bf16, or int8 with scales")
-      ->type_name("bf16|int8")
-      ->check(CLI::IsMember({"bf16", "int8"}).description(""))
+  command.add_option("--weights", arguments.weights, "Without --url: bf16, int8 or int4 with scales")
+      ->type_name("bf16|int8|int4")
+      ->check(CLI::IsMember({"bf16", "int8", "int4"}).description(""))
       ->capture_default_str()
       ->excludes(url);
   command.add_option("--pool-memory", arguments.pool_memory, "Without --url: memory for KV cache and adapters, as `slora serve` takes it")
@@ -114,7 +114,7 @@ Result<std::unique_ptr<bench::TrafficTarget>> make_engine(bench::TrafficOptions&
   if (model->weights == bench::WeightSource::random) options.random_weights_seed = 1;
   options.backend = arguments.backend;
   options.threads = arguments.threads;
-  options.weights = arguments.weights == "int8" ? WeightStorage::int8 : WeightStorage::bf16;
+  options.weights = *weight_storage_of(arguments.weights);
   if (!arguments.pool_memory.empty()) {
     const Result<std::uint64_t> bytes = parse_byte_size(arguments.pool_memory);
     if (!bytes) return error("bad_option", "--pool-memory: {}", bytes.error().message);

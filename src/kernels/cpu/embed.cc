@@ -41,6 +41,18 @@ void embed_row(float* out, const Int8Weight& table, std::int64_t row) {
   }
 }
 
+void embed_row(float* out, const Int4Weight& table, std::int64_t row) {
+  const std::int64_t panel = row / Int4Weight::kPanelCols;
+  const std::int64_t col = row % Int4Weight::kPanelCols;
+  for (std::int64_t k = 0; k < table.in; ++k) {
+    std::uint32_t* group = table.group(panel, k / Int4Weight::kGroup);
+    const std::int64_t index = k % Int4Weight::kGroup, half = index / (Int4Weight::kGroup / 2), byte = index % (Int4Weight::kGroup / 2);
+    const std::uint32_t level = group[byte / 4 * Int4Weight::kPanelCols + col] >> (8 * (byte % 4) + 4 * half) & 0xfu;
+    const Float16* scales = Int4Weight::scales(group);
+    out[k] = to_float(scales[col]) * static_cast<float>(level) + to_float(scales[Int4Weight::kPanelCols + col]);
+  }
+}
+
 template <class Weight>
 void embed_rows(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Weight& table, TokenId first_token) {
   constexpr std::int64_t kElementCost = 8;  // mostly cache misses
@@ -60,6 +72,9 @@ void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Pac
   embed_rows(pool, out, ids, table, first_token);
 }
 void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int8Weight& table, TokenId first_token) {
+  embed_rows(pool, out, ids, table, first_token);
+}
+void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int4Weight& table, TokenId first_token) {
   embed_rows(pool, out, ids, table, first_token);
 }
 

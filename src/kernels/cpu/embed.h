@@ -2,6 +2,7 @@
 #include <span>
 
 #include "base/ids.h"
+#include "kernels/cpu/int4_weight.h"
 #include "kernels/cpu/int8_weight.h"
 #include "kernels/cpu/packed_weight.h"
 #include "kernels/cpu/thread_pool.h"
@@ -12,5 +13,6 @@ namespace slora::cpu {
 // fp32, table [tokens, hidden].
 void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const PackedWeight& table, TokenId first_token);
 void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int8Weight& table, TokenId first_token);
+void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int4Weight& table, TokenId first_token);
 
 }  // namespace slora::cpu

@@ -27,8 +27,14 @@ class GeneralRecords {
   [[nodiscard]] std::span<const AppliedRecord> others() const { return others_; }
 
   // Completes the rows. y [T, out] fp32
-  void run(Tensor y, const PackedWeight& weight) { run_all(y, weight); }
-  void run(Tensor y, const Int8Weight& weight) { run_all(y, weight); }
+  template <class Weight>
+  void run(Tensor y, const Weight& weight) {
+    if (empty()) return;
+    products_.run(y, x_, weight);
+    sparse_.run(y, x_, records_);
+    finish(y);
+    replaced_.run(y, x_, records_);
+  }
 
  private:
   // A few consecutive rows under the same records.
@@ -49,14 +55,6 @@ class GeneralRecords {
   void cut_rows(std::span<const AppliedRecord> records);
   void add_rows(std::int32_t begin, std::int32_t end, std::size_t record_begin);
   void find_inputs(Tensor x, std::span<const AppliedRecord> records);
-  template <class Weight>
-  void run_all(Tensor y, const Weight& weight) {
-    if (empty()) return;
-    products_.run(y, x_, weight);
-    sparse_.run(y, x_, records_);
-    finish(y);
-    replaced_.run(y, x_, records_);
-  }
   void finish(Tensor y);
   void finish_block(Tensor y, const Band& band, const Block& block) const;
   void add_low_rank(Tensor y, const Band& band, const AppliedRecord& applied, const Block& block) const;

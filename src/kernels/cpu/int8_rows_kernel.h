@@ -1,53 +1,55 @@
 #pragma once
-#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/int8_linear_kernel.h"
 #include "kernels/cpu/rotation.h"
 #include "kernels/cpu/simd.h"
 
 namespace slora::cpu {
 
-// Rotates rows of bf16 group by group (rotation.h) and rounds them to 255 levels symmetric about 0, the outermost at the group's largest
-// magnitude.
-template <class Isa>
-class Int8RowsKernel {
+// Rounds rows of bf16 group by group to 255 levels symmetric about 0, the outermost at the group's largest magnitude; before that rotates
+// them (rotation.h) if the weight is.
+template <class Isa, class Weight>
+class ByteRowsKernel {
  public:
   // Groups [group_begin, group_end) of every row of the tile.
-  static void quantise(const Int8RowTile& tile, std::int64_t group_begin, std::int64_t group_end) {
+  static void quantise(const ByteRowTile<Weight>& tile, std::int64_t group_begin, std::int64_t group_end) {
     const std::int64_t rows = tile.rows;
     const std::int64_t cols = tile.source.cols;
     for (std::int64_t group = group_begin; group < group_end; ++group) {
-      const std::int64_t begin = group * Int8Weight::kGroup;
-      const std::int64_t count = least(Int8Weight::kGroup, cols - begin);
-      const std::int64_t quads = (count + 3) / 4;
+      const std::int64_t begin = group * Weight::kGroup;
+      const std::int64_t count = least(Weight::kGroup, cols - begin);
+      const std::int64_t quads = Weight::quads_for(count);
       std::uint32_t* out = tile.group(group);
-      Row quantised[Isa::kInt8TileRows];
-      for (std::int64_t r = 0; r < rows; ++r) quantise_row(quantised[r], tile.source.row<const Bfloat16>(r) + begin, count);
+      Row quantised[ByteLinearKernel<Isa, Weight>::Tiles::kTileRows];
+      for (std::int64_t r = 0; r < rows; ++r) quantise_row(quantised[r], tile.source.template row<const Bfloat16>(r) + begin, count);
       for (std::int64_t i = 0; i < quads; ++i) {  // writes in the order of memory; only the reads are scattered over the rows
         for (std::int64_t r = 0; r < rows; ++r) __builtin_memcpy(out + i * rows + r, quantised[r].bytes + 4 * i, sizeof *out);
       }
       out += quads * rows;
       for (std::int64_t r = 0; r < rows; ++r) {
         __builtin_memcpy(out + r, &quantised[r].scale, sizeof *out);
-        __builtin_memcpy(out + rows + r, &quantised[r].start, sizeof *out);
+        __builtin_memcpy(out + rows + r, &quantised[r].sum, sizeof *out);
       }
     }
   }
 
  private:
-  static constexpr int kVectors = Int8Weight::kGroup / kLanes;
+  static constexpr int kVectors = Weight::kGroup / kLanes;
   static constexpr float kLargestMin = 0x1p-100f;  // below this, 127 / largest might overflow: such a group becomes 0
   static constexpr float kLargestMax = 0x1.fffffep+127f;
 
   using Bytes [[gnu::vector_size(kLanes)]] = std::int8_t;
 
+  using Sum = std::conditional_t<std::is_same_v<Weight, Int8Weight>, std::int32_t, float>;
+
   struct Row {
-    alignas(64) std::int8_t bytes[Int8Weight::kGroup];
+    alignas(64) std::int8_t bytes[Weight::kGroup];
     float scale;
-    std::int32_t start;  // -128 times the sum of bytes
+    Sum sum;  // of bytes, as ByteRowTile has it
   };
 
   static void quantise_row(Row& out, const Bfloat16* from, std::int64_t count) {
     Floats values[kVectors];
-    load_rotated(values, from, count);
+    load_group(values, from, count);
     Ints largest = {};  // of magnitudes, compared by their bits: these have the order of the numbers, and NaN is above all
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
@@ -58,7 +60,7 @@ class Int8RowsKernel {
     if (!(limit <= kLargestMax)) {  // NaN and infinity have no nearest integer
       __builtin_memset(out.bytes, 0, sizeof out.bytes);
       out.scale = __builtin_nanf("");
-      out.start = 0;
+      out.sum = 0;
       return;
     }
     const bool tiny = limit < kLargestMin;
@@ -72,20 +74,20 @@ class Int8RowsKernel {
       __builtin_memcpy(out.bytes + v * kLanes, &bytes, sizeof bytes);
     }
     out.scale = tiny ? 0.0f : limit / 127.0f;
-    out.start = -128 * fold(sum, [](Ints a, Ints b) { return a + b; });
+    const std::int32_t total = fold(sum, [](Ints a, Ints b) { return a + b; });
+    if constexpr (std::is_same_v<Weight, Int8Weight>) {
+      out.sum = -128 * total;
+    } else {
+      out.sum = out.scale * static_cast<float>(total);
+    }
   }
 
-  // The group's elements rotated, zeros beyond them.
-  [[gnu::always_inline]] static void load_rotated(Floats (&values)[kVectors], const Bfloat16* from, std::int64_t count) {
-    if (count < Int8Weight::kGroup) {
-      alignas(64) float padded[Int8Weight::kGroup] = {};
-      for (std::int64_t i = 0; i < count; ++i) {
-        const std::uint32_t bits = static_cast<std::uint32_t>(from[i].bits) << 16;
-        __builtin_memcpy(padded + i, &bits, sizeof bits);
-      }
-      rotate(padded, count);
-      for (int v = 0; v < kVectors; ++v) values[v] = load(padded + v * kLanes);
-      return;
+  // The group's elements, zeros beyond them, rotated if they have to be.
+  [[gnu::always_inline]] static void load_group(Floats (&values)[kVectors], const Bfloat16* from, std::int64_t count) {
+    alignas(64) Bfloat16 padded[Weight::kGroup] = {};
+    if (count < Weight::kGroup) {
+      __builtin_memcpy(padded, from, static_cast<std::size_t>(count) * sizeof(Bfloat16));
+      from = padded;
     }
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
@@ -93,7 +95,13 @@ class Int8RowsKernel {
       __builtin_memcpy(&halves, from + v * kLanes, sizeof halves);
       values[v] = as_floats(__builtin_convertvector(halves, Words) << 16);
     }
-    rotate_block(values);
+    if constexpr (Weight::kIsRotated) {
+      if (count == Weight::kGroup) return rotate_block(values);
+      alignas(64) float rest[Weight::kGroup];
+      __builtin_memcpy(rest, values, sizeof rest);
+      rotate(rest, count);
+      __builtin_memcpy(values, rest, sizeof rest);
+    }
   }
 
   template <class Combine>

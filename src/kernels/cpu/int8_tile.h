@@ -105,19 +105,28 @@ void int8_tile(const Int8TileArgs& args) {
   }
 }
 
+// The tiles of products with an Int8Weight.
+template <class Isa>
+struct Int8Tiles {
+  static constexpr int rows_max(int vectors) { return Isa::int8_rows_max(vectors); }
+  static constexpr int kTileRows = Isa::kInt8TileRows;
+  template <int kRows, int kVectors>
+  static constexpr auto kTile = &int8_tile<Isa, kRows, kVectors>;
+};
+
 // Runs the tile with `rows` rows and the first `cols` columns of `out`; if those are fewer than kVectors * 16, it computes into a copy.
-// Requires: 1 <= rows <= Isa::int8_rows_max(kVectors).
-template <class Isa, int kVectors>
-void int8_tile_of_columns(int rows, const Int8TileArgs& args, std::int64_t cols) {
+// Tiles: of one kind of weight and one instruction set. Requires: 1 <= rows <= Tiles::rows_max(kVectors).
+template <class Tiles, int kVectors>
+void byte_tile_of_columns(int rows, const Int8TileArgs& args, std::int64_t cols) {
   using Function = void (*)(const Int8TileArgs&);
   static constexpr auto kTable = []<int... kRow>(std::integer_sequence<int, kRow...>) {
-    return std::array<Function, sizeof...(kRow)>{&int8_tile<Isa, kRow + 1, kVectors>...};
+    return std::array<Function, sizeof...(kRow)>{Tiles::template kTile<kRow + 1, kVectors>...};
   }
-  (std::make_integer_sequence<int, Isa::int8_rows_max(kVectors)>{});
+  (std::make_integer_sequence<int, Tiles::rows_max(kVectors)>{});
   constexpr std::int64_t kCols = kVectors * kLanes;
   const Function function = kTable[static_cast<std::size_t>(rows - 1)];
   if (cols >= kCols) return function(args);
-  alignas(64) float copy[Isa::int8_rows_max(kVectors) * kCols] = {};
+  alignas(64) float copy[Tiles::rows_max(kVectors) * kCols] = {};
   const std::size_t bytes = static_cast<std::size_t>(cols) * sizeof(float);
   if (args.start == TileStart::out) {
     for (int r = 0; r < rows; ++r) __builtin_memcpy(copy + r * kCols, args.out + r * args.out_stride, bytes);

@@ -15,7 +15,11 @@ struct Int8Weight {
   static constexpr std::int64_t kPanelCols = 32;
   static constexpr std::int64_t kGroup = 128;
   static constexpr std::int64_t kGroupQuads = kGroup / 4;
+  static constexpr std::int64_t kGroupSteps = kGroupQuads;  // of the inner loop of products
   static constexpr std::int64_t kScaleWords = kPanelCols / 2;
+  static constexpr std::int64_t kBlockGroups = 7;  // 28 KiB of a panel
+  static constexpr std::int64_t kStepBytes = kPanelCols * static_cast<std::int64_t>(sizeof(std::uint32_t));
+  static constexpr bool kIsRotated = true;  // so that rows that it is multiplied by are rotated too
 
   std::uint32_t* words = nullptr;
   std::int64_t out = 0;
@@ -29,6 +33,8 @@ struct Int8Weight {
   [[nodiscard]] std::uint32_t* group(std::int64_t panel_index, std::int64_t index) const {
     return panel(panel_index) + index * words_of(kGroupQuads);
   }
+  // Words of four inputs in a group.
+  [[nodiscard]] static constexpr std::int64_t quads_for(std::int64_t inputs) { return (inputs + 3) / 4; }
   // The number of words of four inputs in this group.
   [[nodiscard]] std::int64_t quads_of(std::int64_t group_index) const {
     const std::int64_t rest = (in + 3) / 4 - group_index * kGroupQuads;

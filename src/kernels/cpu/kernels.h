@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/cpu/int8_rows.h"
@@ -44,14 +45,24 @@ struct LinearCall {
   std::int64_t col_begin = 0;
 };
 
-// The same with an int8 W.
-struct Int8LinearCall {
+// The same with a W in 8 or 4 bits.
+template <class Weight>
+struct ByteLinearCall {
   Tensor y;  // [T, columns of W x from col_begin on] fp32
-  Int8Weight weight;
-  std::span<const Int8RowTile> tiles;
+  Weight weight;
+  std::span<const ByteRowTile<Weight>> tiles;
   std::span<const float> bias;  // [out] or empty
   std::span<const ExpandCall> records;
   std::int64_t col_begin = 0;
+};
+
+// The inner loops of products with such weights.
+template <class Weight>
+struct ByteKernels {
+  int tile_rows;  // height of packed row tiles
+  void (*linear_columns)(const ByteLinearCall<Weight>& call, std::int64_t panel_begin, std::int64_t panel_end);
+  // Quantises groups [group_begin, group_end) of the tile's rows.
+  void (*quantise)(const ByteRowTile<Weight>& tile, std::int64_t group_begin, std::int64_t group_end);
 };
 
 // z = A x of one record, for some of its rows (of x) and some of its ranks (rows of A).
@@ -86,16 +97,14 @@ struct AttendCall {
 // The inner loops, compiled for one instruction set. Constant. Results may differ between instruction sets, never between calls of one.
 struct Kernels {
   const char* name;
-  int tile_rows;       // height of packed row tiles
-  int pair_words;      // of each of their rows: 1 (two bf16) or 2 (two fp32)
-  int int8_tile_rows;  // the same for products with int8 weights
+  int tile_rows;   // height of packed row tiles
+  int pair_words;  // of each of their rows: 1 (two bf16) or 2 (two fp32)
+  ByteKernels<Int8Weight> int8;
+  ByteKernels<Int4Weight> int4;
 
   // Packs pairs [pair_begin, pair_end) of a tile's rows into out, the memory of its words.
   void (*pack_rows)(std::uint32_t* out, const RowTile& tile, std::int64_t pair_begin, std::int64_t pair_end);
   void (*linear_columns)(const LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end);
-  void (*int8_linear_columns)(const Int8LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end);
-  // Quantises groups [group_begin, group_end) of the tile's rows.
-  void (*int8_quantise)(const Int8RowTile& tile, std::int64_t group_begin, std::int64_t group_end);
   void (*shrink)(const ShrinkCall& call);
   // `next`: the item that follows, whose first weights are prefetched; or nullptr. Requires: at most kExpandDeferredRows rows.
   void (*expand_deferred)(const ExpandDeferredItem& turn, const ExpandDeferredItem* next);
@@ -131,6 +140,15 @@ struct Kernels {
   // weights are not negative, range.low is above 0.
   RangeTotals (*measure_range)(double* above_sums, std::int32_t* inside, std::int64_t inside_max, const float* weights, std::int64_t count,
                                const WeightRange& range);
+
+  template <class Weight>
+  [[nodiscard]] const ByteKernels<Weight>& of() const {
+    if constexpr (std::is_same_v<Weight, Int8Weight>) {
+      return int8;
+    } else {
+      return int4;
+    }
+  }
 };
 
 [[nodiscard]] const Kernels& portable_kernels();

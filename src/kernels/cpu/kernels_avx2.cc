@@ -1,4 +1,4 @@
-#include "kernels/cpu/avx2.h"
+#include "kernels/cpu/avx2_int4.h"
 #include "kernels/cpu/kernels_of.h"
 
 namespace slora::cpu {

@@ -1,4 +1,4 @@
-#include "kernels/cpu/avx512.h"
+#include "kernels/cpu/avx512_int4.h"
 #include "kernels/cpu/kernels_of.h"
 
 namespace slora::cpu {

@@ -1,4 +1,4 @@
-#include "kernels/cpu/avx512f.h"
+#include "kernels/cpu/avx512f_int4.h"
 #include "kernels/cpu/kernels_of.h"
 
 namespace slora::cpu {

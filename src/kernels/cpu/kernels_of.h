@@ -15,17 +15,21 @@
 
 namespace slora::cpu {
 
+template <class Isa, class Weight>
+inline constexpr ByteKernels<Weight> kByteKernelsOf = {.tile_rows = ByteLinearKernel<Isa, Weight>::Tiles::kTileRows,
+                                                       .linear_columns = &ByteLinearKernel<Isa, Weight>::columns,
+                                                       .quantise = &ByteRowsKernel<Isa, Weight>::quantise};
+
 // The table of one instruction set. Included only by the source file that is compiled for that set.
 template <class Isa>
 inline constexpr Kernels kKernelsOf = {
     .name = Isa::kName,
     .tile_rows = Isa::kTileRows,
     .pair_words = RowTilesKernel<Isa>::kPairWords,
-    .int8_tile_rows = Isa::kInt8TileRows,
+    .int8 = kByteKernelsOf<Isa, Int8Weight>,
+    .int4 = kByteKernelsOf<Isa, Int4Weight>,
     .pack_rows = &RowTilesKernel<Isa>::pack,
     .linear_columns = &LinearKernel<Isa>::columns,
-    .int8_linear_columns = &Int8LinearKernel<Isa>::columns,
-    .int8_quantise = &Int8RowsKernel<Isa>::quantise,
     .shrink = &ShrinkKernel<Isa>::run,
     .expand_deferred = &ExpandDeferredKernel<Isa>::run,
     .attend_scratch_bytes = &AttendKernel<Isa>::scratch_bytes,

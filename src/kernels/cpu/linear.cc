@@ -33,14 +33,14 @@ void Linear::run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const
   general_.run(y, weight);
 }
 
-void Linear::run(Tensor y, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
-                 std::span<const AppliedRecord> records) {
+template <class Weight>
+void Linear::run(Tensor y, Tensor x, const Weight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records) {
   check(x.dtype == DType::bf16 && y.dtype == DType::f32, "expected x in bf16 and y in fp32");
   general_.pick(x, z, bias, weight.out, records);
   pack_tiles({}, z, general_.others(), x.rows);
-  const Int8LinearCall call{y, weight, int8_rows_.pack(general_.inputs(), pool_), bias, expands_};
+  const ByteLinearCall<Weight> call{y, weight, rows_for<Weight>().pack(general_.inputs(), pool_), bias, expands_};
   pool_.parallel_ranges(weight.panel_count(), kItemPanels,
-                        [&](std::int64_t begin, std::int64_t end, int) { kernels_.int8_linear_columns(call, begin, end); });
+                        [&](std::int64_t begin, std::int64_t end, int) { kernels_.of<Weight>().linear_columns(call, begin, end); });
   deferred_.run(y);
   general_.run(y, weight);
 }
@@ -53,13 +53,14 @@ void Linear::run_gated(Tensor out, Tensor x, const PackedWeight& weight, std::sp
   gate(out, LinearCall{{}, weight, tiles_.tile(0), x_tile_count_, bias, expands_}, kernels_.linear_columns, activation);
 }
 
-void Linear::run_gated(Tensor out, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
+template <class Weight>
+void Linear::run_gated(Tensor out, Tensor x, const Weight& weight, std::span<const float> bias, Tensor z,
                        std::span<const AppliedRecord> records, Activation activation) {
   check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "expected x and out in bf16");
   general_.pick(x, z, bias, weight.out, records);
   pack_tiles({}, z, general_.others(), x.rows);
-  gate(out, Int8LinearCall{{}, weight, int8_rows_.pack(general_.inputs(), pool_), bias, expands_}, kernels_.int8_linear_columns,
-       activation);
+  gate(out, ByteLinearCall<Weight>{{}, weight, rows_for<Weight>().pack(general_.inputs(), pool_), bias, expands_},
+       kernels_.of<Weight>().linear_columns, activation);
 }
 
 template <class Call>
@@ -140,5 +141,14 @@ void Linear::add_z_tiles(Tensor z, const AppliedRecord& applied) {
     if (begin < end) tiles_.add(z.rows_from(begin, end - begin), begin, factor);
   }
 }
+
+template void Linear::run(Tensor y, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
+                          std::span<const AppliedRecord> records);
+template void Linear::run(Tensor y, Tensor x, const Int4Weight& weight, std::span<const float> bias, Tensor z,
+                          std::span<const AppliedRecord> records);
+template void Linear::run_gated(Tensor out, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
+                                std::span<const AppliedRecord> records, Activation activation);
+template void Linear::run_gated(Tensor out, Tensor x, const Int4Weight& weight, std::span<const float> bias, Tensor z,
+                                std::span<const AppliedRecord> records, Activation activation);
 
 }  // namespace slora::cpu

@@ -16,20 +16,37 @@ namespace slora::cpu {
 class Linear {
  public:
   Linear(const Kernels& kernels, ThreadPool& pool)
-      : kernels_(kernels), pool_(pool), tiles_(kernels), int8_rows_(kernels), deferred_(kernels, pool), general_(kernels, pool) {}
+      : kernels_(kernels),
+        pool_(pool),
+        tiles_(kernels),
+        int8_rows_(kernels),
+        int4_rows_(kernels),
+        deferred_(kernels, pool),
+        general_(kernels, pool) {}
 
   void run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records);
-  // x is quantised too: integer products, exact within a group of inputs, are scaled and summed in fp32 over the groups.
-  void run(Tensor y, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records);
+  // With an Int8Weight or Int4Weight x is quantised too: integer products, exact within a group of inputs, are scaled and summed in fp32
+  // over the groups.
+  template <class Weight>
+  void run(Tensor y, Tensor x, const Weight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records);
 
   // out[t, i] = activation(y[t, i]) * y[t, n + i], out [T, n] bf16. y [T, 2n] is never stored whole: each work item computes a few of its
   // columns, which stay in cache.
   void run_gated(Tensor out, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
                  std::span<const AppliedRecord> records, Activation activation);
-  void run_gated(Tensor out, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
-                 std::span<const AppliedRecord> records, Activation activation);
+  template <class Weight>
+  void run_gated(Tensor out, Tensor x, const Weight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records,
+                 Activation activation);
 
  private:
+  template <class Weight>
+  [[nodiscard]] ByteRows<Weight>& rows_for() {
+    if constexpr (std::is_same_v<Weight, Int8Weight>) {
+      return int8_rows_;
+    } else {
+      return int4_rows_;
+    }
+  }
   // Fills expands_, and tiles_ with the rows of x (an empty x if it is quantised) and of z.
   void pack_tiles(Tensor x, Tensor z, std::span<const AppliedRecord> records, std::int64_t rows);
   void add_z_tiles(Tensor z, const AppliedRecord& applied);
@@ -46,7 +63,8 @@ class Linear {
   ThreadPool& pool_;
   RowTiles tiles_;  // of x and then of z
   std::size_t x_tile_count_ = 0;
-  Int8Rows int8_rows_;
+  ByteRows<Int8Weight> int8_rows_;
+  ByteRows<Int4Weight> int4_rows_;
   std::vector<ExpandCall> expands_;
   std::vector<std::size_t> first_tiles_;  // of each expand
   ExpandDeferred deferred_;

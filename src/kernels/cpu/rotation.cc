@@ -26,22 +26,32 @@ void add_pairs_from(float* values, std::int64_t length) {
 
 std::int64_t block_length(std::int64_t left) { return static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(left))); }
 
-}  // namespace
+// The power of two at or next below sqrt(kRotatedMax / length).
+float block_gain(std::int64_t length) {
+  const int halvings = std::countr_zero(static_cast<std::uint64_t>(kRotatedMax / length));
+  return static_cast<float>(1 << (halvings / 2));
+}
 
-void rotate(float* values, std::int64_t count) {
-  for (std::int64_t begin = 0; begin < count; begin += block_length(count - begin)) {
-    add_pairs_from<1>(values + begin, block_length(count - begin));
+// Multiplies each block by its matrix and by factor(length).
+template <class Factor>
+void rotate_blocks(float* values, std::int64_t count, Factor factor) {
+  for (std::int64_t begin = 0; begin < count;) {
+    const std::int64_t length = block_length(count - begin);
+    add_pairs_from<1>(values + begin, length);
+    const float multiplier = factor(length);
+    if (multiplier != 1) {
+      for (std::int64_t i = begin; i < begin + length; ++i) values[i] *= multiplier;
+    }
+    begin += length;
   }
 }
 
+}  // namespace
+
+void rotate(float* values, std::int64_t count) { rotate_blocks(values, count, block_gain); }
+
 void rotate_back(float* values, std::int64_t count) {
-  rotate(values, count);
-  for (std::int64_t begin = 0; begin < count;) {
-    const std::int64_t length = block_length(count - begin);
-    const float inverse = 1.0f / static_cast<float>(length);
-    for (std::int64_t i = begin; i < begin + length; ++i) values[i] *= inverse;
-    begin += length;
-  }
+  rotate_blocks(values, count, [](std::int64_t length) { return 1.0f / (static_cast<float>(length) * block_gain(length)); });
 }
 
 }  // namespace slora::cpu

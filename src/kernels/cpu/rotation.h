@@ -5,11 +5,13 @@ namespace slora::cpu {
 
 // A product stays what it is if its inputs and each row of its weights are multiplied by the same orthogonal matrix. A Hadamard matrix (of
 // ones and minus ones) spreads a large number over all numbers of its block, so that rounding them to levels between the largest ones errs
-// less. A group of inputs is cut into blocks of the largest power of two that what is left of it holds.
+// less. A group of inputs is cut into blocks of the largest power of two that what is left of it holds. A block of length n grows by
+// sqrt(n); shorter ones are multiplied by a power of two, so that the numbers of a group, which share their levels, are about equally
+// large.
 
 inline constexpr std::int64_t kRotatedMax = 128;
 
-// Multiplies a group of at most kRotatedMax values by the matrices of its blocks. Twice: every value times its block's length.
+// Multiplies a group of at most kRotatedMax values by the matrices of its blocks.
 void rotate(float* values, std::int64_t count);
 // The inverse: with weights rotated back and inputs rotated, products are what they were.
 void rotate_back(float* values, std::int64_t count);

@@ -11,7 +11,7 @@ constexpr std::size_t kScaledRowsMax = 128;  // multiplied at once: enough for W
 constexpr std::int64_t kScaledPanels = 2;    // of one work item, so that its part of the products stays in cache
 constexpr std::int64_t kPanel = PackedWeight::kPanelCols;
 constexpr std::int64_t kScaledCols = kScaledPanels * kPanel;
-static_assert(Int8Weight::kPanelCols == kPanel);
+static_assert(Int8Weight::kPanelCols == kPanel && Int4Weight::kPanelCols == kPanel);
 
 // Columns of a record's slice.
 struct SliceCols {
@@ -23,8 +23,9 @@ bool is_of_one_slice(const RecordView& a, const RecordView& b) { return a.slice_
 void columns(const Kernels& kernels, const LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end) {
   kernels.linear_columns(call, panel_begin, panel_end);
 }
-void columns(const Kernels& kernels, const Int8LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end) {
-  kernels.int8_linear_columns(call, panel_begin, panel_end);
+template <class Weight>
+void columns(const Kernels& kernels, const ByteLinearCall<Weight>& call, std::int64_t panel_begin, std::int64_t panel_end) {
+  kernels.of<Weight>().linear_columns(call, panel_begin, panel_end);
 }
 
 // out = A[rank, :] * x
@@ -137,11 +138,16 @@ LinearCall ScaledProducts::packed(Tensor inputs, const PackedWeight& weight) {
   return {.y = {}, .weight = weight, .x_tiles = tiles_.tile(0), .tile_count = tiles_.count(), .bias = {}, .records = {}};
 }
 
-Int8LinearCall ScaledProducts::packed(Tensor inputs, const Int8Weight& weight) {
+ByteLinearCall<Int8Weight> ScaledProducts::packed(Tensor inputs, const Int8Weight& weight) {
   return {.y = {}, .weight = weight, .tiles = int8_rows_.pack(inputs, pool_), .bias = {}, .records = {}};
+}
+
+ByteLinearCall<Int4Weight> ScaledProducts::packed(Tensor inputs, const Int4Weight& weight) {
+  return {.y = {}, .weight = weight, .tiles = int4_rows_.pack(inputs, pool_), .bias = {}, .records = {}};
 }
 
 template void ScaledProducts::run_all(Tensor y, Tensor x, const PackedWeight& weight);
 template void ScaledProducts::run_all(Tensor y, Tensor x, const Int8Weight& weight);
+template void ScaledProducts::run_all(Tensor y, Tensor x, const Int4Weight& weight);
 
 }  // namespace slora::cpu

@@ -11,7 +11,8 @@ namespace slora::cpu {
 // rounded to bf16. Holds scratch; owned by a GeneralRecords, called by its backend's engine thread.
 class ScaledProducts {
  public:
-  ScaledProducts(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), tiles_(kernels), int8_rows_(kernels) {}
+  ScaledProducts(const Kernels& kernels, ThreadPool& pool)
+      : kernels_(kernels), pool_(pool), tiles_(kernels), int8_rows_(kernels), int4_rows_(kernels) {}
 
   void clear() { factors_.clear(); }
   // Borrows the record until clear().
@@ -20,8 +21,10 @@ class ScaledProducts {
 
   // For what was added: y[t, slice] = W (input_gain * x[t]), then, in the order of the ranks, y[t, slice] += weight * scale * delta_gain *
   // B[:, j] * W (A[j, :] * x[t]). x [T, in] bf16, y [T, out] fp32.
-  void run(Tensor y, Tensor x, const PackedWeight& weight) { run_all(y, x, weight); }
-  void run(Tensor y, Tensor x, const Int8Weight& weight) { run_all(y, x, weight); }
+  template <class Weight>
+  void run(Tensor y, Tensor x, const Weight& weight) {
+    run_all(y, x, weight);
+  }
 
  private:
   struct Factors {
@@ -41,7 +44,8 @@ class ScaledProducts {
   template <class Weight>
   void multiply(Tensor y, Tensor x, const Weight& weight);
   LinearCall packed(Tensor inputs, const PackedWeight& weight);
-  Int8LinearCall packed(Tensor inputs, const Int8Weight& weight);
+  ByteLinearCall<Int8Weight> packed(Tensor inputs, const Int8Weight& weight);
+  ByteLinearCall<Int4Weight> packed(Tensor inputs, const Int4Weight& weight);
 
   const Kernels& kernels_;
   ThreadPool& pool_;
@@ -50,7 +54,8 @@ class ScaledProducts {
   Scratch inputs_;    // [rows_, in] bf16
   Scratch products_;  // per thread: [rows_, columns of a work item] fp32
   RowTiles tiles_;
-  Int8Rows int8_rows_;
+  ByteRows<Int8Weight> int8_rows_;
+  ByteRows<Int4Weight> int4_rows_;
 };
 
 // out = factors * x, element by element, rounded to bf16.

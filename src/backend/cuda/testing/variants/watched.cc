@@ -29,5 +29,6 @@ std::vector<Variant> ops_variants() {
 }
 
 std::vector<Variant> ops_int8_variants() { return {}; }
+std::vector<Variant> ops_int4_variants() { return {}; }
 
 }  // namespace slora::testing

@@ -1,9 +1,11 @@
-#include "bench/command/instructions_option.h"
+#include "cli/instructions_option.h"
 
 namespace slora {
 
 CLI::Option* add_instructions_option(CLI::App& command, std::string& name) {
-  return command.add_option("--instructions", name, "best, avx512, avx2 or portable; instructions that the machine lacks are not used")
+  return command
+      .add_option("--instructions", name,
+                  "What the cpu backend computes with at most: best, avx512, avx2 or portable; what the machine lacks is not used")
       ->type_name("NAME")
       ->check(CLI::IsMember({"best", "avx512", "avx2", "portable"}).description(""))
       ->capture_default_str();

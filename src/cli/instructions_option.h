@@ -6,7 +6,7 @@
 
 namespace slora {
 
-// The instruction set of the CPU's kernels, as text from the command line, for comparison. For every command that measures a backend.
+// The instruction set of the CPU's kernels, as text from the command line: what is measured, or what machines of different kinds all have.
 CLI::Option* add_instructions_option(CLI::App& command, std::string& name);
 [[nodiscard]] Instructions instructions_of(const std::string& name);
 

@@ -1,0 +1,135 @@
+#include "tensor/int4.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+namespace slora {
+namespace {
+
+constexpr float kTop = 15;
+constexpr std::array<float, 4> kSpans = {1.0f, 0.94f, 0.88f, 0.82f};  // of the numbers' range
+constexpr float kScaleMin = 0x1p-24f;                                 // of f16
+constexpr float kNumberMax = 65504;                                   // of f16
+constexpr float kMagic = 12582912.0f;                                 // 1.5 * 2^23: adding it rounds to an integer
+
+float nearest_integer(float number) { return number + kMagic - kMagic; }
+
+struct Trial {
+  Int4Group group;
+  float error = std::numeric_limits<float>::infinity();  // sum of squares
+};
+
+// Rounds the numbers to the nearest levels of a scale and an offset, which become f16 first.
+Trial round_with(std::span<const float> numbers, float scale, float offset) {
+  Trial trial;
+  trial.group.scale = to_float16(scale);
+  trial.group.offset = to_float16(offset);
+  const float kept = to_float(trial.group.scale), start = to_float(trial.group.offset);
+  const float inverse = kept < kScaleMin ? 0.0f : 1.0f / kept;
+  trial.error = 0;
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const float place = (numbers[i] - start) * inverse;
+    const float level = nearest_integer(place < 0 ? 0 : place > kTop ? kTop : place);
+    trial.group.levels[i] = static_cast<std::uint8_t>(level);
+    const float error = kept * level + start - numbers[i];
+    trial.error += error * error;
+  }
+  return trial;
+}
+
+// The same levels with the scale and offset that fit them best, and the numbers rounded to these.
+Trial refined(std::span<const float> numbers, const Trial& trial) {
+  float levels = 0, squares = 0, sum = 0, products = 0;
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const float level = trial.group.levels[i];
+    levels += level;
+    squares += level * level;
+    sum += numbers[i];
+    products += level * numbers[i];
+  }
+  const auto count = static_cast<float>(numbers.size());
+  const float spread = count * squares - levels * levels;
+  if (spread <= 0) return trial;
+  const float scale = (count * products - levels * sum) / spread;
+  if (!(scale > 0)) return trial;
+  return round_with(numbers, scale, (sum - scale * levels) / count);
+}
+
+// Between different numbers; infinity if they are all the same. Compares every two, in loops over vectors: that is faster than sorting.
+float smallest_step(std::span<const float> numbers) {
+  constexpr std::size_t kCount = kInt4Group;
+  std::array<float, 2 * kCount> twice;  // one number again and again beyond the last
+  twice.fill(numbers.front());
+  std::ranges::copy(numbers, twice.begin());
+  std::ranges::copy(numbers, twice.begin() + kCount);
+  std::array<float, kCount> smallest;
+  smallest.fill(std::numeric_limits<float>::infinity());
+  for (std::size_t distance = 1; distance <= kCount / 2; ++distance) {
+    for (std::size_t i = 0; i < kCount; ++i) {
+      const float step = std::abs(twice[i] - twice[i + distance]);
+      const float different = step > 0 ? step : std::numeric_limits<float>::infinity();
+      smallest[i] = different < smallest[i] ? different : smallest[i];
+    }
+  }
+  return *std::ranges::min_element(smallest);
+}
+
+// The group of this scale if its values are the numbers to the bit, with `end` at level `first`: the lowest number, or the highest if the
+// scale is negative.
+std::optional<Int4Group> equal_group(std::span<const float> numbers, Float16 scale, float end, float first) {
+  const float kept = to_float(scale), inverse = 1 / kept;
+  Int4Group group{.scale = scale, .offset = to_float16(end - first * kept), .levels = {}};
+  const float start = to_float(group.offset);
+  bool is_equal = true;
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const float level = nearest_integer((numbers[i] - end) * inverse) + first;
+    group.levels[i] = static_cast<std::uint8_t>(level);
+    is_equal = is_equal && level <= kTop && kept * level + start == numbers[i];
+  }
+  return is_equal ? std::optional(group) : std::nullopt;
+}
+
+// Files in four bits have such numbers. The smallest step is a few levels, usually one; the lowest number need not be at level 0. Only the
+// file's own scale, which Q4_0 may have negative, and its level of a number may have an offset that f16 represents.
+std::optional<Int4Group> find_equal_group(std::span<const float> numbers, float low, float high, float step) {
+  const float range = high - low;
+  for (float levels = 1; range * levels <= (kTop + 0.5f) * step; ++levels) {
+    const Float16 scale = to_float16(step / levels);
+    if (to_float(scale) < kScaleMin) break;
+    const float highest = nearest_integer(range / to_float(scale));
+    for (float first = 0; first + highest <= kTop; ++first) {
+      if (const std::optional<Int4Group> group = equal_group(numbers, scale, low, first)) return group;
+      if (const std::optional<Int4Group> group = equal_group(numbers, to_float16(-to_float(scale)), high, first)) return group;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Int4Group round_to_int4(std::span<const float> numbers) {
+  float low = numbers.front(), high = numbers.front();
+  bool is_in_range = true;
+  for (const float number : numbers) {
+    low = std::min(low, number);
+    high = std::max(high, number);
+    is_in_range = is_in_range && std::abs(number) <= kNumberMax;
+  }
+  if (!is_in_range) return {.scale = {}, .offset = to_float16(std::numeric_limits<float>::quiet_NaN()), .levels = {}};
+  const float range = high - low, step = smallest_step(numbers);
+  Trial best = round_with(numbers, range / kTop, low);
+  if (range > 0 && range <= (kTop + 0.5f) * step) {
+    if (const std::optional<Int4Group> equal = find_equal_group(numbers, low, high, step)) return *equal;
+    const Trial trial = refined(numbers, round_with(numbers, range / nearest_integer(range / step), low));  // nearly on fewer levels
+    if (trial.error < best.error) best = trial;
+  }
+  for (const float span : kSpans) {
+    const Trial trial = refined(numbers, round_with(numbers, range * span / kTop, low + range * (1 - span) / 2));
+    if (trial.error < best.error) best = trial;
+  }
+  return best.group;
+}
+
+}  // namespace slora
