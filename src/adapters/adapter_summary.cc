@@ -92,9 +92,9 @@ Result<AdapterCost> measure_adapter(const FolderPath& folder, const AdapterBase&
                    .added_tokens = adapter->added_tokens,
                    .extension = adapter->extension,
                    .warnings = adapter->warnings};
-  for (const ModuleEntry& module : base.modules.modules) cost.base_token_flops += 2.0 * module.in * module.out;
+  for (const ModuleEntry& module : base.modules.modules) cost.base_token_flops += base.modules.token_share(module.site) * 2.0 * module.in * module.out;
   for (const AdapterRecord& record : adapter->layouts.front().records) {
-    cost.token_flops += flops_of(record, base.modules);
+    cost.token_flops += base.modules.token_share(record.site) * flops_of(record, base.modules);
     cost.step_bytes += bytes_read(record);
   }
   return cost;

@@ -30,7 +30,7 @@ struct BackendOptions {
   int threads = 0;      // of all backends of the process together; 0: one for every core this process may use
   int shard_count = 1;  // backends in this process, one per shard of a model, each with its share of the threads
   Instructions instructions = Instructions::best;
-  WeightStorage weights = WeightStorage::bf16;     // of the base; int4: its head and embedding are in int8. Adapters and KV are as ever
+  WeightStorage weights = WeightStorage::bf16;     // of the base; int4: head, embedding and routers are in int8. Not of adapters and KV
   CudaProducts cuda_products = CudaProducts::own;  // of the cuda backend; the others ignore it
   // Takes a line for the operator when a device does less than it should, once for each reason. Any thread; empty: nobody is told.
   std::function<void(std::string_view)> warn{};
@@ -119,7 +119,7 @@ class Backend {
   [[nodiscard]] virtual Int4Count int4_count() const { return {}; }
   // Bytes that make_linear will allocate, for planning.
   [[nodiscard]] virtual std::size_t linear_bytes(std::int64_t out, std::int64_t in) const = 0;
-  // The same for the head and the embedding, which a backend may keep in more bits than other weights.
+  // The same for the head, the embedding and routers, which a backend may keep in more bits than other weights.
   [[nodiscard]] virtual LinearWeight make_table(std::int64_t out, std::int64_t in) { return make_linear(out, in); }
   [[nodiscard]] virtual std::size_t table_bytes(std::int64_t out, std::int64_t in) const { return linear_bytes(out, in); }
 

@@ -25,8 +25,11 @@ struct TensorEntry {
   bool has_bias = false;
 
   [[nodiscard]] bool is_matrix() const { return role == TensorRole::product || role == TensorRole::embedding; }
-  // A row for each token of the vocabulary.
-  [[nodiscard]] bool is_table() const { return role == TensorRole::embedding || (is_matrix() && site.kind == SiteKind::head); }
+  // A row for each token of the vocabulary, or for each expert: choices follow from these products, and no later layer evens out their
+  // errors.
+  [[nodiscard]] bool is_table() const {
+    return role == TensorRole::embedding || (is_matrix() && (site.kind == SiteKind::head || site.kind == SiteKind::router));
+  }
   // Shards hold slices of the inputs: their products are partial sums.
   [[nodiscard]] bool splits_input() const { return is_cut(column_extent); }
 

@@ -95,6 +95,7 @@ ModuleTable make_module_table(const ModelConfig& config, std::span<const ShardSh
   table.head_count = config.head_count;
   table.kv_head_count = config.kv_head_count;
   table.expert_count = config.mixture.expert_count;
+  table.experts_per_token = config.mixture.experts_per_token;
   table.ties_embeddings = config.tie_embeddings;
   table.rope = config.rope;
   table.has_window_rope = config.window_rope.has_value();

@@ -58,7 +58,12 @@ struct ModuleTable {
   std::int32_t head_count = 0;
   std::int32_t kv_head_count = 0;
   std::int32_t expert_count = 0;  // of each layer, that a router chooses from; their sites are 1 and up
+  std::int32_t experts_per_token = 0;
 
+  // The part of all tokens that a site of a layer computes, if the router chooses evenly.
+  [[nodiscard]] double token_share(Site site) const {
+    return site.expert > 0 ? static_cast<double>(experts_per_token) / expert_count : 1.0;
+  }
   // The module of this path, as the family's table writes it or an alias of it, or nullptr.
   [[nodiscard]] const ModuleEntry* find(std::string_view path) const;
   [[nodiscard]] const OtherModule* find_other(std::string_view path) const;

@@ -27,10 +27,10 @@ struct TensorInfo {
   return bytes_of(info.dtype) * static_cast<std::uint64_t>(info.shape.size() < 2 ? 1 : info.shape[1]);
 }
 
-// The defaults are for adapters: A, B and two biases of all modules of 580 layers. A longer header is refused before it is read.
+// The defaults are for adapters: A and B of gate, up and down of 128 experts in 100 layers. A longer header is refused before it is read.
 struct SafetensorsLimits {
-  std::uint64_t header_bytes_max = std::uint64_t{4} << 20;
-  std::size_t tensors_max = 16384;
+  std::uint64_t header_bytes_max = std::uint64_t{16} << 20;
+  std::size_t tensors_max = 81920;
   std::size_t name_bytes_max = 512;
 };
 // Limits for base models, whose headers name many more tensors.
