@@ -13,6 +13,7 @@
 #include "adapters/testing/lora_fixture.h"
 #include "base/testing/source_path.h"
 #include "formats/json.h"
+#include "formats/model_family.h"
 #include "formats/model_files.h"
 
 namespace slora {
@@ -274,6 +275,20 @@ TEST(LoraImporter, RefusesTwoTensorsForOnePart) {
   LoraFixture fixture = small_lora();
   fixture.add(std::string(kFirstQ) + ".lora_A.other.weight", {4, 48});
   expect_refused(fixture, "E_UNKNOWN_TENSOR", {"lora_A.weight", "lora_A.other.weight"});
+}
+
+TEST(LoraImporter, RefusesAModuleUnderTwoOfItsNames) {
+  ModuleTable base = test_modules();
+  base.family = Family::gemma3;
+  const FamilyTensors& names = *traits_of(base.family).tensors;
+  for (ModuleEntry& entry : base.modules) entry.path = names.canonical(entry.path);
+  ASSERT_NE(names.canonical(kFirstQ), kFirstQ);
+  LoraFixture fixture = small_lora();
+  EXPECT_TRUE(import(fixture, base));
+  fixture.add_pair(names.canonical(kFirstQ), 4, 48, 48);
+  const Result<AdapterPlan> plan = import(fixture, base);
+  ASSERT_FALSE(plan);
+  EXPECT_THAT(plan.error().message, ::testing::AllOf(HasSubstr(kFirstQ), HasSubstr("expected the base's module"), HasSubstr("once")));
 }
 
 TEST(LoraImporter, SuggestsTheNearestModule) {

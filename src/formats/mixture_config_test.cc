@@ -74,6 +74,12 @@ TEST(MixtureConfig, MixtralHasExpertsInEveryLayerAndNormalisesTheirShares) {
                           "model.layers.2.block_sparse_moe.experts.7.w2"));
 }
 
+TEST(MixtureConfig, MixtralHasNoLayersWithoutExperts) {
+  Json config = *parse_json(kMixtral);
+  config["mlp_only_layers"] = {0};
+  EXPECT_THAT(parse_model_config(config)->mixture.layers, Each(true)) << "a key of other families";
+}
+
 TEST(MixtureConfig, Qwen2HasASharedExpertAndMayHaveLayersWithout) {
   const ModelConfig config = parsed_mixture(kQwen2Moe);
   EXPECT_EQ(config.mixture.expert_width, 1408);
@@ -120,6 +126,8 @@ TEST(MixtureConfig, RefusesImpossibleNumbersAndOtherRouters) {
   EXPECT_THAT(refusal_of_mixture(kMixtral, "num_local_experts", "1"), HasSubstr("expected at most num_local_experts (1), found 2"));
   EXPECT_THAT(refusal_of_mixture(kMixtral, "num_local_experts", "0"), HasSubstr("\"num_local_experts\": expected 1 to"));
   EXPECT_THAT(refusal_of_mixture(kQwen2Moe, "num_experts", "5000"), HasSubstr("\"num_experts\": expected 1 to 4096, found 5000"));
+  EXPECT_THAT(refusal_of_mixture(kQwen3Moe, "num_hidden_layers", "4096"),
+              HasSubstr("\"num_experts\": expected at most 64 in 4096 layers, found 128"));
   EXPECT_THAT(refusal_of_mixture(kQwen2Moe, "mlp_only_layers", "[3]"), HasSubstr("\"mlp_only_layers\""));
   EXPECT_THAT(refusal_of_mixture(kQwen2Moe, "mlp_only_layers", "\"all\""), HasSubstr("\"mlp_only_layers\""));
   EXPECT_THAT(refusal_of_mixture(kQwen3Moe, "decoder_sparse_step", "0"), HasSubstr("\"decoder_sparse_step\""));

@@ -177,6 +177,7 @@ TEST(ModelFamily, Phi3RotatesHeadsInPartByShortFactors) {
   EXPECT_THAT(refusal(kPhi3, "partial_rotary_factor", "0.01"), HasSubstr("expected an even number of rotated elements of 16"));
   EXPECT_EQ(refusal(kPhi3, "rope_scaling", R"({"type": "linear", "factor": 2})"), "accepted");
   EXPECT_THAT(refusal(kPhi3, "rope_scaling", R"({"type": "longrope", "short_factor": [1, 1, 1, 0, 2, 2]})"), HasSubstr("above 0"));
+  EXPECT_THAT(refusal(kPhi3, "original_max_position_embeddings", "1"), HasSubstr("expected at least 2"));
   EXPECT_THAT(refusal(kPhi3, "attention_bias", "true"), HasSubstr("attention_bias"));
 }
 

@@ -38,6 +38,28 @@ TEST(ModelFiles, OpensASingleFile) {
   EXPECT_EQ(files->total_bytes(), 4u);
 }
 
+TEST(ModelFiles, FindsTensorsByTheirNewNamesAndNoneThatAreLeftOut) {
+  const TemporaryFolder folder;
+  std::vector<TensorToWrite> tensors;
+  for (const char* name : {"a", "b", "c", "d", "e"}) tensors.push_back(tensor_to_write(name, DType::f32, {1}, {static_cast<float>(*name)}));
+  ASSERT_TRUE(write_safetensors(folder.file("model.safetensors"), tensors));
+  ModelFiles files = ModelFiles::open(folder.path()).value();
+  files.rename("a", "d2");
+  files.rename("e", "a2");
+  files.rename("c", "c2");
+  const std::vector<std::string> left_out = {"d", "b"};
+  files.remove(left_out);
+  EXPECT_EQ(files.total_bytes(), 12u);
+  std::vector<std::string> names;
+  for (const ModelTensor& tensor : files.tensors()) names.push_back(tensor.info.name);
+  EXPECT_THAT(names, ElementsAre("a2", "c2", "d2"));
+  for (const auto& [name, value] : {std::pair("a2", 'e'), std::pair("c2", 'c'), std::pair("d2", 'a')}) {
+    float found = 0;
+    ASSERT_TRUE(files.read(*files.find(name), std::as_writable_bytes(std::span(&found, 1))));
+    EXPECT_EQ(found, static_cast<float>(value)) << name;
+  }
+}
+
 TEST(ModelFiles, OpensShards) {
   const TemporaryFolder folder;
   write_shards(folder, R"({"c":"s2.safetensors","a":"s1.safetensors","b":"s2.safetensors"})");

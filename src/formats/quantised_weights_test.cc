@@ -130,6 +130,13 @@ Form with_number(Form form, const std::string& part, std::size_t at, float numbe
   return form;
 }
 
+// Of a weight that is symmetric, all but one of them 0.
+TensorToWrite zero_points(std::uint8_t other) {
+  TensorToWrite points = zeros("m.weight_zero_point", DType::i8, {16, 4});
+  points.bytes[21] = std::byte{other};
+  return points;
+}
+
 // What is said of it when it is opened and read.
 std::string outcome(const Form& form) {
   const TemporaryFolder folder;
@@ -153,6 +160,7 @@ TEST(QuantisedWeights, AreReadInEveryForm) {
   EXPECT_EQ(outcome(awq()), "F16 [16, 32]");
   EXPECT_EQ(outcome(packed()), "BF16 [16, 32]");
   EXPECT_EQ(outcome(packed_with_zeros()), "BF16 [16, 32]");
+  EXPECT_EQ(outcome(with(packed(), zero_points(0))), "BF16 [16, 32]") << "zeros of a symmetric weight";
   EXPECT_EQ(outcome(bytes_of_channels()), "BF16 [16, 32]");
   EXPECT_EQ(outcome(with(bytes_of_channels(), ones("m.weight_scale", DType::bf16, {16}))), "BF16 [16, 32]");
   EXPECT_EQ(outcome(floats_of_tensor()), "BF16 [16, 32]");
@@ -237,6 +245,9 @@ TEST(QuantisedWeights, OfCompressedTensorsAndFp8AreRefusedByNameWhereTheyAreBrok
        R"(E_MISSING_TENSOR: tensor "m.weight_scale": expected next to "m.weight", found none)"},
       {with(bytes_of_channels(), zeros("m.weight", DType::f8_e4m3, {16, 32})), R"("m.weight": expected I8, found F8_E4M3)"},
       {with(bytes_of_channels(), ones("m.weight_scale", DType::bf16, {32, 1})), R"("m.weight_scale": expected [16, 1], found [32, 1])"},
+      {with(bytes_of_channels(), integers<std::int32_t>("m.weight_g_idx", DType::i32, std::vector<std::int32_t>(32))),
+       R"("m.weight_g_idx": expected none next to bytes, found one)"},
+      {with(packed(), zero_points(1)), R"("m.weight_zero_point": expected zeros, as the "quantization_config" says)"},
       {with(floats_of_tensor(), zeros("m.weight", DType::f8_e5m2, {16, 32})), R"("m.weight": expected F8_E4M3, found F8_E5M2)"},
       {with(floats_of_tensor(), ones("m.weight_scale", DType::bf16, {3})), R"("m.weight_scale": expected [1, 1], found [3])"},
       {without(fp8(), "m.weight_scale_inv"), R"(E_MISSING_TENSOR: tensor "m.weight_scale_inv")"},
