@@ -118,7 +118,7 @@ TEST(SafetensorsHeader, StopsAtTheFirstTensorBeyondTheLimit) {
   std::string header = "{";
   for (int i = 0; i < 90'000; ++i) header += fmt::format("{}{}", i == 0 ? "" : ",", tensor(fmt::format("t{}", i), "U8", "[0]", "[0,0]"));
   EXPECT_THAT(refusal(header, 0), HasSubstr("at most 81920 tensors")) << "not the missing end of the object";
-  EXPECT_THAT(refusal(std::string("{") + std::string(std::size_t{5} << 20, ' ') + "}", 0), HasSubstr("at most 4194304 bytes"));
+  EXPECT_THAT(refusal(std::string("{") + std::string(std::size_t{17} << 20, ' ') + "}", 0), HasSubstr("at most 16777216 bytes"));
 }
 
 TEST(SafetensorsFile, ReadsBackWhatWasWritten) {
