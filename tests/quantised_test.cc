@@ -71,7 +71,7 @@ TEST_P(Quantised, HasTheNumbersOfTheProgramThatMadeItToTheBit) {
 // Their scales and zeros stand for groups of 32 inputs or more, and numbers differ from equidistant ones by rounding to their type only: by
 // half of a unit in the last place. So does an offset, which is no larger than the largest of them, by rounding to f16.
 TEST_P(Quantised, KeepsItsLevelsInInt4) {
-  const std::set<std::string> in_groups = {"awq", "awq_channel", "gptq4", "gptq4_asymmetric", "gptq4_v2", "packed4", "packed4_zeros"};
+  const std::set<std::string> in_groups = {"awq", "awq_channel", "gptq4", "gptq4_asymmetric", "packed4"};
   if (!in_groups.contains(GetParam())) GTEST_SKIP() << "not in four bits, or not in groups of neighbours";
   for (const TensorInfo& info : weights()) {
     const std::vector<std::byte> bytes = bytes_of_tensor(expected_, info);
