@@ -261,8 +261,8 @@ TEST_F(MaskThreadsTest, DestroyTheMasksOfSequencesThatHaveEnded) {
   MaskThreads& threads = this->threads({.thread_count = 2});
   std::promise<std::thread::id> destroyed;
   {
-    const std::shared_ptr<void> says_who_destroys_it(nullptr, [&](void*) { destroyed.set_value(std::this_thread::get_id()); });
-    std::shared_ptr<TokenMask> known = mask([says_who_destroys_it](auto) { return Status{}; });
+    std::shared_ptr<void> says_who_destroys_it(nullptr, [&](void*) { destroyed.set_value(std::this_thread::get_id()); });
+    std::shared_ptr<TokenMask> known = mask([held = std::move(says_who_destroys_it)](auto) { return Status{}; });
     threads.ask(known);
     wait_for(threads, *known);
     ASSERT_TRUE(threads.wait_until_idle(std::chrono::minutes(1)));
