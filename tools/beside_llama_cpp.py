@@ -55,12 +55,14 @@ class Peer:
         self.command = [str(part) for part in command]
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        said = []
         for line in self.process.stdout:
             if found := re.search(r"listening on (http://\S+)", line):
                 threading.Thread(target=self.process.stdout.read, daemon=True).start()
                 return found[1]
-        raise SystemExit("it did not listen: " + " ".join(self.command))
+            said.append(line)
+        raise SystemExit(" ".join(self.command) + " did not listen:\n" + "".join(said[-5:]))
 
     def __exit__(self, *_):
         self.process.terminate()
@@ -86,7 +88,7 @@ class Slora:
     def __init__(self, options, adapters):
         self.adapters = adapters
         self.peer = Peer([options.program, "serve", "--model", options.model, "--port", "0", "--weights", options.weights, "--threads", options.threads,
-                          "--served-model-name", "base", "--no-prefix-caching", "--instructions", options.instructions, *(["--adapters", options.adapters] if options.adapters else [])])  # fmt: skip
+                          "--served-model-name", "base", "--instructions", options.instructions, *(["--adapters", options.adapters] if options.adapters else [])])  # fmt: skip
 
     def body(self, prompt, count, adapter):
         model = "base" if adapter is None else self.adapters[adapter].parent.name
