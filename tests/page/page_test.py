@@ -59,13 +59,15 @@ HOLD_STREAMS = """() => {
   };
 }"""
 
+# Pauses the server as soon as an answer begins, before the page reads it.
 PAUSE_WITHIN_STREAM = """() => {
+  const fetch = window.fetch;
   window.isPaused = false;
-  new MutationObserver((_, observer) => {
-    if (!document.querySelector(".answer.streaming")?.textContent) return;
-    observer.disconnect();
-    fetch("/pause", {method: "POST"}).then(() => { window.isPaused = true; });
-  }).observe(document.getElementById("columns"), {childList: true, subtree: true});
+  window.fetch = async (url, options) => {
+    const response = await fetch(url, options);
+    if (url.endsWith("/v1/chat/completions")) window.isPaused = (await fetch("/pause", {method: "POST"})).ok;
+    return response;
+  };
 }"""
 
 
