@@ -55,17 +55,21 @@ Result<std::int32_t> size_at(const Json& config, std::string_view key, std::int3
   return static_cast<std::int32_t>(**size);
 }
 
+// Takes a size unless one before it was refused: the first refusal stays.
+void take_size(Status& taken, std::int32_t& out, const Result<std::int32_t>& size) {
+  if (!taken) return;
+  if (size) {
+    out = *size;
+  } else {
+    taken = tl::unexpected(size.error());
+  }
+}
+
 // The limits keep the product of any two widths in 64 bits and any fused width in 32.
 Status take_sizes(ModelConfig& model, const Json& config) {
   Status taken;
   const auto take = [&](std::int32_t& out, std::string_view key, std::int32_t most, std::optional<std::int64_t> fallback = std::nullopt) {
-    if (!taken) return;
-    Result<std::int32_t> size = size_at(config, key, most, fallback);
-    if (size) {
-      out = *size;
-    } else {
-      taken = forward_error(size);
-    }
+    take_size(taken, out, size_at(config, key, most, fallback));
   };
   const ModelFamily& family = traits_of(model.family);
   const auto unless_zero = [](std::int32_t size) { return size > 0 ? std::optional<std::int64_t>(size) : std::nullopt; };
@@ -194,13 +198,7 @@ Status take_mixture(ModelConfig& model, const Json& config) {
   const std::string_view count_key = has_new_key ? keys.count_since : keys.count;
   Status taken;
   const auto take = [&](std::int32_t& out, std::string_view key, std::int32_t most, std::int32_t fallback) {
-    if (!taken) return;
-    Result<std::int32_t> size = size_at(config, key, most, fallback);
-    if (size) {
-      out = *size;
-    } else {
-      taken = forward_error(size);
-    }
+    take_size(taken, out, size_at(config, key, most, fallback));
   };
   take(mixture.expert_count, count_key, kExpertsMax, keys.count_if_absent);
   take(mixture.experts_per_token, "num_experts_per_tok", kExpertsMax, keys.per_token_if_absent);
