@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <chrono>
 #include <compare>
 #include <cstddef>
@@ -18,9 +19,15 @@
 
 namespace slora {
 
-// Which of a backend's instruction sets to use. Results may differ between them, within each backend's tolerance. A set that the machine
-// lacks is replaced by the next lower one that it has.
-enum class Instructions : std::uint8_t { best, avx512, avx2, portable };
+// Which of a backend's instruction sets to use. Results may differ between them, within each backend's tolerance, but not between one with
+// and without VNNI. A set that the machine lacks is replaced by the next of this order that it has; best is the fastest, whose place in the
+// order differs between processors.
+enum class Instructions : std::uint8_t { best, avx512_bf16, avx512_vnni, avx512, avx2_vnni, avx2, portable };
+inline constexpr std::array<std::string_view, 7> kInstructionNames = {"best",      "avx512-bf16", "avx512-vnni", "avx512",
+                                                                      "avx2-vnni", "avx2",        "portable"};
+[[nodiscard]] constexpr std::string_view name_of(Instructions instructions) {
+  return kInstructionNames[static_cast<std::size_t>(instructions)];
+}
 
 // What multiplies by the base model's weights on a CUDA device: this program's kernel, or NVIDIA's cuBLASLt, where its library is. With the
 // latter a row's result may depend on how many rows are computed together.

@@ -41,22 +41,19 @@ auto visit_packed(const LinearWeight& weight, Function&& fn) {
   return fn(cpu::PackedWeight{words, weight.out, weight.in});
 }
 
-// The enumerator for kernels of this name; none for kernels that only Instructions::best chooses.
-std::optional<Instructions> instructions_of(std::string_view name) {
-  if (name == "avx512") return Instructions::avx512;
-  if (name == "avx2") return Instructions::avx2;
-  if (name == "portable") return Instructions::portable;
-  return std::nullopt;
+// Where kernels of this name come in the order of Instructions: after all that lack none of theirs. Kernels for other processors than
+// x86-64 come before portable ones.
+std::size_t place_of(std::string_view name) {
+  const auto* at = std::ranges::find(kInstructionNames, name);
+  return at == kInstructionNames.end() ? kInstructionNames.size() - 2 : static_cast<std::size_t>(at - kInstructionNames.begin());
 }
 
-// The fastest usable kernels of the requested instruction set or a lower one: kernels come fastest first, as the enumerators do.
 const cpu::Kernels& kernels_for(Instructions instructions) {
-  const std::vector<const cpu::Kernels*> usable = cpu::usable_kernels();
+  std::vector<const cpu::Kernels*> usable = cpu::usable_kernels();
   if (instructions == Instructions::best) return *usable.front();
-  return **std::ranges::find_if(usable, [&](const cpu::Kernels* kernels) {
-    const std::optional<Instructions> own = instructions_of(kernels->name);
-    return own && *own >= instructions;
-  });
+  std::ranges::stable_sort(usable, {}, [](const cpu::Kernels* kernels) { return place_of(kernels->name); });
+  return **std::ranges::find_if(
+      usable, [&](const cpu::Kernels* kernels) { return place_of(kernels->name) >= static_cast<std::size_t>(instructions); });
 }
 
 int thread_share(const BackendOptions& options) {

@@ -1,5 +1,7 @@
 #include "bench/peak_loops.h"
 
+#include "kernels/cpu/kernels.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -84,7 +86,23 @@ constexpr int kWideChains = 24;
   return total;
 }
 
-[[gnu::target("avx512f,avx512vnni")]] double run_int8_dots() {
+[[gnu::target("avx2,avxvnni")]] double run_int8_dots_256() {
+  const __m256i one = _mm256_set1_epi32(0x01010101);
+  __m256i sums[kNarrowChains] = {};
+  for (int round = 0; round < kRounds; ++round) {
+#pragma GCC unroll 32
+    for (int i = 0; i < kNarrowChains; ++i) {
+      sums[i] = _mm256_dpbusd_avx_epi32(sums[i], one, one);
+      asm volatile("" : "+v"(sums[i]));
+    }
+  }
+  double total = 0;
+#pragma GCC unroll 32
+  for (int i = 0; i < kNarrowChains; ++i) total += static_cast<double>(_mm_cvtsi128_si32(_mm256_castsi256_si128(sums[i])));
+  return total;
+}
+
+[[gnu::target("avx512f,avx512vnni")]] double run_int8_dots_512() {
   const __m512i one = _mm512_set1_epi32(0x01010101);
   __m512i sums[kWideChains] = {};
   for (int round = 0; round < kRounds; ++round) {
@@ -114,12 +132,13 @@ std::vector<PeakLoop> usable_peak_loops(Instructions instructions) {
   } else if (instructions <= Instructions::avx2 && has_avx2) {
     loops.push_back({Arithmetic::fp32, "VFMADD 256", 16 * kNarrowRuns, &run_fma_256});
   }
-  const bool is_best = instructions == Instructions::best;
-  if (is_best && __builtin_cpu_supports("avx512bf16")) {
+  if (instructions <= Instructions::avx512_bf16 && __builtin_cpu_supports("avx512bf16")) {
     loops.push_back({Arithmetic::bf16, "VDPBF16PS", 64 * kWideRuns, &run_bf16_dots});
   }
-  if (is_best && __builtin_cpu_supports("avx512vnni")) {
-    loops.push_back({Arithmetic::int8, "VPDPBUSD", 128 * kWideRuns, &run_int8_dots});
+  if (instructions <= Instructions::avx512_vnni && __builtin_cpu_supports("avx512vnni")) {
+    loops.push_back({Arithmetic::int8, "VPDPBUSD 512", 128 * kWideRuns, &run_int8_dots_512});
+  } else if (instructions <= Instructions::avx2_vnni && has_avx2 && cpu::has_avx_vnni()) {
+    loops.push_back({Arithmetic::int8, "VPDPBUSD 256", 64 * kNarrowRuns, &run_int8_dots_256});
   }
 #endif
   if (loops.empty()) loops.push_back({Arithmetic::fp32, "128-bit multiply and add", 8 * kNarrowRuns, &run_plain});

@@ -34,6 +34,7 @@ struct Variant {
 inline std::vector<Variant> every_variant() {
   return {{"reference", "reference"},
           {"cpu_best", "cpu"},
+          {"cpu_avx512_bf16", "cpu", Instructions::avx512_bf16},
           {"cpu_avx512", "cpu", Instructions::avx512},
           {"cpu_avx2", "cpu", Instructions::avx2},
           {"cpu_portable", "cpu", Instructions::portable}};
@@ -42,7 +43,9 @@ inline std::vector<Variant> every_variant() {
 // Those that store weights as int8; their products are compared with a formula of their own.
 inline std::vector<Variant> int8_variants() {
   return {{"int8_best", "cpu", Instructions::best, 2, WeightStorage::int8},
+          {"int8_avx512_bf16", "cpu", Instructions::avx512_bf16, 2, WeightStorage::int8},
           {"int8_avx512", "cpu", Instructions::avx512, 2, WeightStorage::int8},
+          {"int8_avx2_vnni", "cpu", Instructions::avx2_vnni, 2, WeightStorage::int8},
           {"int8_avx2", "cpu", Instructions::avx2, 2, WeightStorage::int8},
           {"int8_portable", "cpu", Instructions::portable, 2, WeightStorage::int8}};
 }
@@ -50,7 +53,9 @@ inline std::vector<Variant> int8_variants() {
 // The same for int4.
 inline std::vector<Variant> int4_variants() {
   return {{"int4_best", "cpu", Instructions::best, 2, WeightStorage::int4},
+          {"int4_avx512_bf16", "cpu", Instructions::avx512_bf16, 2, WeightStorage::int4},
           {"int4_avx512", "cpu", Instructions::avx512, 2, WeightStorage::int4},
+          {"int4_avx2_vnni", "cpu", Instructions::avx2_vnni, 2, WeightStorage::int4},
           {"int4_avx2", "cpu", Instructions::avx2, 2, WeightStorage::int4},
           {"int4_portable", "cpu", Instructions::portable, 2, WeightStorage::int4}};
 }

@@ -5,7 +5,7 @@
 
 namespace slora::cpu {
 
-// AVX-512 without the bf16 extension: sixteen lanes are one register. Included only by the file compiled for it.
+// AVX-512 F, BW, VL and DQ: sixteen lanes are one register. Included only by files compiled for it, or for more.
 struct Avx512F : Portable {
   static constexpr const char* kName = "avx512";
   static constexpr int kVectorRegisters = 32;
@@ -29,9 +29,21 @@ struct Avx512F : Portable {
     return __builtin_bit_cast(Floats,
                               _mm512_fmadd_ps(__builtin_bit_cast(__m512, a), __builtin_bit_cast(__m512, b), __builtin_bit_cast(__m512, c)));
   }
-  [[gnu::always_inline]] static Floats exp2(Floats x) { return cpu::exp2<Avx512F>(x); }
+  [[gnu::always_inline]] static float sum(Floats value) { return _mm512_reduce_add_ps(__builtin_bit_cast(__m512, value)); }
+  [[gnu::always_inline]] static float maximum(Floats value) { return _mm512_reduce_max_ps(__builtin_bit_cast(__m512, value)); }
+  // 2^x: relative error below 3e-6, exact for 0 and -inf. Requires: x < 127 or NaN.
+  [[gnu::always_inline]] static Floats exp2(Floats x) {
+    constexpr int kFromFloor = 1;
+    const auto r = __builtin_bit_cast(Floats, _mm512_reduce_ps(__builtin_bit_cast(__m512, x), kFromFloor));
+    Floats p = broadcast(0.013426647521555424f);
+    p = multiply_add(p, r, broadcast(0.05224253237247467f));
+    p = multiply_add(p, r, broadcast(0.2412801831960678f));
+    p = multiply_add(p, r, broadcast(0.6930448412895203f));
+    p = multiply_add(p, r, broadcast(1.0f));
+    return __builtin_bit_cast(Floats, _mm512_scalef_ps(__builtin_bit_cast(__m512, p), __builtin_bit_cast(__m512, x)));  // by 2^floor(x)
+  }
 
-  // Rounded to the nearest integer, ties to even.
+  // Rounded to the nearest integer, ties to even. A product that was its argument is rounded first.
   [[gnu::always_inline]] static Ints nearest(Floats value) {
     return __builtin_bit_cast(Ints, _mm512_cvtps_epi32(__builtin_bit_cast(__m512, value)));
   }

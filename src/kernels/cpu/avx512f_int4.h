@@ -6,6 +6,7 @@ namespace slora::cpu {
 
 template <>
 struct Int4Isa<Avx512F> {
+  // One row less than in 8 bits: words of levels stay in registers while both halves are multiplied.
   static constexpr int rows_max(int vectors) { return vectors <= 2 ? 6 : vectors == 4 ? 3 : 1; }
   static constexpr int kTileRows = 6;
 

@@ -154,13 +154,19 @@ struct Kernels {
 [[nodiscard]] const Kernels& portable_kernels();
 // Defined on x86-64. Requires: a processor with AVX-512 F, BW, VL, DQ, BF16 and VNNI.
 [[nodiscard]] const Kernels& avx512_kernels();
+// Defined on x86-64. Requires: a processor with AVX-512 F, BW, VL, DQ and VNNI.
+[[nodiscard]] const Kernels& avx512_vnni_kernels();
 // Defined on x86-64. Requires: a processor with AVX-512 F, BW, VL and DQ.
 [[nodiscard]] const Kernels& avx512f_kernels();
+// Defined on x86-64. Requires: a processor with AVX2, FMA and AVX-VNNI.
+[[nodiscard]] const Kernels& avx2_vnni_kernels();
 // Defined on x86-64. Requires: a processor with AVX2 and FMA.
 [[nodiscard]] const Kernels& avx2_kernels();
 // Defined on arm64.
 [[nodiscard]] const Kernels& neon_kernels();
-// Those that this machine can run, the fastest first.
+// Whether this processor has AVX-VNNI.
+[[nodiscard]] bool has_avx_vnni();
+// Those that this machine can run, the fastest first. The same on all processors of one model: nothing is measured.
 [[nodiscard]] std::vector<const Kernels*> usable_kernels();
 
 }  // namespace slora::cpu
