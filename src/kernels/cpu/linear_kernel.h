@@ -124,21 +124,17 @@ class LinearKernel {
     std::int64_t panel = panel_begin;
     panel = multiply_side_by_side<8>(call, x, panel, panel_end);
     panel = multiply_side_by_side<4>(call, x, panel, panel_end);
-    for (; panel < panel_end; ++panel) {
-      TileArgs args = tile_args(call, x, panel);
-      args.prefetch = reinterpret_cast<const std::byte*>(args.w) + kPrefetchBytes;  // the next panels follow in memory
-      args.prefetch_step = kPairBytes;
-      tile_of_columns<Isa, 2, TileStart::zero>(x.rows, args, columns_from(call, panel));
-    }
+    multiply_side_by_side<2>(call, x, panel, panel_end);
   }
 
   // Computes groups of kVectors / 2 panels while `x` is low enough for them; returns the first panel that is left.
   template <int kVectors>
   static std::int64_t multiply_side_by_side(const LinearCall& call, const RowTile& x, std::int64_t panel, std::int64_t panel_end) {
     constexpr std::int64_t kPanels = kVectors / 2;
-    if constexpr (Isa::rows_max(kVectors) > 0) {
+    if constexpr (Isa::rows_max(kVectors) > 0) {  // what follows a panel in memory is the next one
       for (; x.rows <= Isa::rows_max(kVectors) && panel + kPanels <= panel_end; panel += kPanels) {
-        tile_of_columns<Isa, kVectors, TileStart::zero>(x.rows, tile_args(call, x, panel), columns_from(call, panel));
+        tile_of_columns<Isa, kVectors, TileStart::zero, TileWeights::streamed>(x.rows, tile_args(call, x, panel),
+                                                                               columns_from(call, panel));
       }
     }
     return panel;
@@ -174,7 +170,6 @@ class LinearKernel {
   static constexpr int kWideVectors = Isa::kTileRows <= Isa::rows_max(2) ? 2 : 1;  // columns of the tiles of multiply_wide()
   static constexpr std::int64_t kWideBlockPairs = 128;                             // 8 KiB of a panel, 32 KiB widened
   static constexpr std::size_t kTilesInRegisters = 2;                              // that widen for themselves
-  static constexpr std::int64_t kPrefetchBytes = 8192;
   static constexpr std::int64_t kPairBytes = PackedWeight::kPanelCols * static_cast<std::int64_t>(sizeof(std::uint32_t));
 };
 

@@ -19,13 +19,15 @@ struct TileArgs {
   std::ptrdiff_t pair_stride = 0;
   std::ptrdiff_t panel_stride = 2 * kLanes;  // the value if all columns are contiguous
   std::ptrdiff_t pairs = 0;
-  const std::byte* prefetch = nullptr;  // memory to prefetch while computing, prefetch_step bytes further with each pair
+  const std::byte* prefetch = nullptr;  // memory to prefetch while computing, prefetch_step bytes further with each pair; not if streamed
   std::ptrdiff_t prefetch_step = 0;
 };
 
 enum class TileStart { zero, out };  // initial value of the sums
-// What is read of w: whole vectors; only weight_bytes of its single vector; or vectors that widen_weights() made of it.
-enum class TileWeights { whole, bounded, wide };
+// What is read of w: whole vectors; the same, and kStreamBytes further on they are prefetched; only weight_bytes of its single vector; or
+// vectors that widen_weights() made of it.
+enum class TileWeights { whole, streamed, bounded, wide };
+inline constexpr std::ptrdiff_t kStreamBytes = 8192;  // of all panels of a tile together
 
 // kRows x (kVectors * 16) sums stay in registers of the instruction set, kWidth lanes each.
 template <class Isa, int kRows, int kVectors, TileStart kStart, TileWeights kWeights>
@@ -50,8 +52,18 @@ void tile(const TileArgs& args, [[maybe_unused]] std::int64_t weight_bytes) {
   const std::uint32_t* w = args.w;
   const std::byte* prefetch = args.prefetch;
   for (std::ptrdiff_t pair = 0; pair < args.pairs; ++pair, x += args.x_stride, w += args.pair_stride, prefetch += args.prefetch_step) {
-    __builtin_prefetch(prefetch, 0, 2);
-    if constexpr (kRows * kVectors >= kLanes) __builtin_prefetch(prefetch + 64, 0, 2);
+    if constexpr (kWeights == TileWeights::streamed) {
+      static_assert(kVectors >= 2);
+      constexpr std::ptrdiff_t kPanels = kVectors * kLanes / kPanelCols;
+#pragma GCC unroll 16
+      for (int col = 0; col < kVectors * kLanes; col += kLanes) {
+        const std::uint32_t* line = w + col / kPanelCols * args.panel_stride + col % kPanelCols;
+        __builtin_prefetch(reinterpret_cast<const std::byte*>(line) + kStreamBytes / kPanels, 0, 2);
+      }
+    } else {
+      __builtin_prefetch(prefetch, 0, 2);
+      if constexpr (kRows * kVectors >= kLanes) __builtin_prefetch(prefetch + 64, 0, 2);
+    }
     Words head;
     if constexpr (kWeights == TileWeights::bounded) head = load_words_head(w, weight_bytes);
     const auto pairs_at = [&](const std::uint32_t* columns, int v) {
@@ -104,8 +116,8 @@ void tile_of_rows(int rows, const TileArgs& args, std::int64_t weight_bytes = 0)
 // The same if only the first `cols` columns of `out` exist: then the tile computes into a copy.
 template <class Isa, int kVectors, TileStart kStart, TileWeights kWeights = TileWeights::whole>
 void tile_of_columns(int rows, const TileArgs& args, std::int64_t cols) {
-  // Wide vectors are always whole.
-  constexpr TileWeights kWhole = kWeights == TileWeights::wide ? kWeights : TileWeights::whole;
+  // All but bounded vectors are always whole.
+  constexpr TileWeights kWhole = kWeights == TileWeights::bounded ? TileWeights::whole : kWeights;
   if (cols >= kVectors * kLanes) return tile_of_rows<Isa, kVectors, kStart, kWhole>(rows, args);
   alignas(64) float copy[Isa::rows_max(kVectors) * kVectors * kLanes];
   TileArgs inner = args;
