@@ -101,14 +101,14 @@ def write_model(folder, out, wanted, is_random):
     stored = None if is_random else safe_open(folder / "model.safetensors", "pt")
     for name, shape in tensor_shapes(config):
         layer = int(name.split(".")[2]) if ".layers." in name else 0
-        kind = type_of(gguf_name(name), wanted, shape[-1], layer, config.num_hidden_layers) if len(shape) == 2 else Type.F32
+        kind = type_of(gguf_name(name, "llama"), wanted, shape[-1], layer, config.num_hidden_layers) if len(shape) == 2 else Type.F32
         if is_random:
             data = random_blocks(rng, shape, kind) if len(shape) == 2 else np.ones(shape, np.float32)
         else:
             numbers = stored.get_tensor(name).float().numpy()
             count = heads.get(name.rsplit(".", 2)[1], 0)
             data = quantised(permuted(numbers, count) if count else numbers, kind) if kind != Type.F32 else numbers
-        writer.add_tensor(gguf_name(name), data, raw_dtype=kind)
+        writer.add_tensor(gguf_name(name, "llama"), data, raw_dtype=kind)
     write(writer)
     return config
 
@@ -121,7 +121,7 @@ def write_adapter(path, config, rank, seed):
     rng = np.random.default_rng(seed)
     for layer in range(config.num_hidden_layers):
         for module, (rows, columns) in shapes(config).items():
-            name = gguf_name(f"model.layers.{layer}.{module}.weight")
+            name = gguf_name(f"model.layers.{layer}.{module}.weight", "llama")
             for ending, shape in (("lora_a", (rank, columns)), ("lora_b", (rows, rank))):
                 numbers = rng.standard_normal(shape, np.float32) * 0.01
                 writer.add_tensor(f"{name}.{ending}", numbers.astype(np.float16), raw_dtype=Type.F16)
