@@ -16,7 +16,8 @@ namespace slora {
 namespace {
 
 constexpr std::int64_t kElementsAtOnce = 1 << 20;  // 4 MiB of numbers
-constexpr std::int64_t kRowsAtOnceMin = 64;        // so that pieces of transposed rows are not shorter than 32 bytes
+constexpr std::int64_t kRowsAtOnceMin = 64;
+constexpr std::int64_t kTransposedRowsAtOnceMin = 256;                       // so that pieces of stored rows are at least 128 bytes
 constexpr std::array<std::int64_t, 8> kAwqOrder = {0, 2, 4, 6, 1, 3, 5, 7};  // the column of a word that its k-th 4 bits hold
 
 std::uint64_t unsigned_of(std::int64_t value) { return static_cast<std::uint64_t>(value); }
@@ -70,7 +71,7 @@ class Dequantised final : public TensorForm {
   Status read_rows(std::int64_t row_begin, std::span<std::byte> out) const override {
     const std::size_t row_bytes = static_cast<std::size_t>(matrix_.in) * bytes_of(matrix_.dtype);
     const std::int64_t row_end = row_begin + static_cast<std::int64_t>(out.size() / row_bytes);
-    const std::int64_t at_once = std::max(kRowsAtOnceMin, kElementsAtOnce / matrix_.in);
+    const std::int64_t at_once = std::max(rows_at_once(), kElementsAtOnce / matrix_.in);
     for (std::int64_t row = row_begin; row < row_end; row += at_once) {
       const Rows rows{row, std::min(row + at_once, row_end)};
       const std::span<std::byte> part =
@@ -79,6 +80,8 @@ class Dequantised final : public TensorForm {
     }
     return {};
   }
+
+  std::int64_t rows_at_once() const override { return is_transposed() ? kTransposedRowsAtOnceMin : kRowsAtOnceMin; }
 
  private:
   Status read_block(Rows rows, std::span<std::byte> out) const {

@@ -17,6 +17,8 @@ class TensorForm {
   virtual ~TensorForm() = default;
   // Fills `out` with whole rows from `row_begin` on, of the type and width that the tensor's info says; an element of a vector is a row.
   [[nodiscard]] virtual Status read_rows(std::int64_t row_begin, std::span<std::byte> out) const = 0;
+  // How many rows are read well at a time, at least: a form whose rows lie across the file reads a piece of each of its lines for them.
+  [[nodiscard]] virtual std::int64_t rows_at_once() const { return 1; }
   // What the file calls the type of its numbers, where that is no element type: "Q4_K". Empty: they are stored in the info's type.
   [[nodiscard]] virtual std::string_view stored_as() const { return {}; }
 };

@@ -43,7 +43,8 @@ void WeightReader::add_matrix(LinearWeight& weight, std::int64_t row_begin, cons
   const std::int64_t tensor_cols = tensor.info.shape[1];
   const std::uint64_t row_bytes = static_cast<std::uint64_t>(tensor_cols) * bytes_of(tensor.info.dtype);
   const auto fitting = static_cast<std::int64_t>(kChunkBytes / row_bytes);
-  const std::int64_t rows_per_chunk = fitting < kRowGroup ? kRowGroupMin : fitting / kRowGroup * kRowGroup;
+  const std::int64_t rows_at_once = tensor.form != nullptr ? tensor.form->rows_at_once() : 1;
+  const std::int64_t rows_per_chunk = std::max(fitting < kRowGroup ? kRowGroupMin : fitting / kRowGroup * kRowGroup, rows_at_once);
   for (std::int64_t row = 0; row < rows.count; row += rows_per_chunk) {
     const auto count = static_cast<std::uint64_t>(std::min(rows_per_chunk, rows.count - row));
     const std::uint64_t begin = static_cast<std::uint64_t>(rows.begin + row) * row_bytes;
