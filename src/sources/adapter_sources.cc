@@ -85,7 +85,7 @@ bool AdapterSources::may_have(std::string_view name) const {
 std::optional<Error> AdapterSources::failure_of(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   const auto at = failures_.find({.name = std::string(name)});
-  if (at == failures_.end() || at->second.until <= clock_.now()) return std::nullopt;
+  if (at == failures_.end() || at->second.until <= options_.clock->now()) return std::nullopt;
   return at->second.why;
 }
 
@@ -165,7 +165,7 @@ void AdapterSources::end(const SourceRequest& request, Result<ExaminedAdapter> a
   {
     const std::lock_guard lock(mutex_);
     failures_.erase(request);
-    if (!adapter) call_caught([&] { note_failure(request, {adapter.error(), clock_.now() + failure_time}); });
+    if (!adapter) call_caught([&] { note_failure(request, {adapter.error(), options_.clock->now() + failure_time}); });
     const auto at = waiting_.find(request);
     waiting = std::move(at->second);
     waiting_.erase(at);
@@ -181,7 +181,7 @@ void AdapterSources::end(const SourceRequest& request, Result<ExaminedAdapter> a
 }
 
 void AdapterSources::note_failure(const SourceRequest& request, Failure failure) {
-  const Timestamp now = clock_.now();
+  const Timestamp now = options_.clock->now();
   if (failures_.size() >= kFailuresMax) std::erase_if(failures_, [&](const auto& entry) { return entry.second.until <= now; });
   if (failures_.size() >= kFailuresMax) failures_.erase(failures_.begin());
   failures_.insert_or_assign(request, std::move(failure));

@@ -35,6 +35,7 @@ struct AdapterSourceOptions {
   std::vector<std::string> environment;  // of the programs: NAME=VALUE
   std::size_t fetches_at_once = 4;
   std::size_t fetches_waiting_max = 64;
+  std::shared_ptr<const Clock> clock = std::make_shared<const SteadyClock>();  // by which failures are forgotten
 
   [[nodiscard]] bool has_any() const { return !rules.empty() || !hub_folder.empty(); }
 };
@@ -114,7 +115,6 @@ class AdapterSources {
   const std::uint32_t page_count_max_;
   const CheckTexts check_texts_;
   MetricsRegistry& metrics_;
-  const SteadyClock clock_;
   std::atomic<bool> is_stopped_{false};
   mutable std::mutex mutex_;
   std::map<SourceRequest, std::vector<Waiter>> waiting_;  // guarded by mutex_, as what follows; whom each fetch is for

@@ -90,25 +90,23 @@ TEST(PushedAdapters, GiveNoMeaningToANameThatWasUnloadedMeanwhile) {
   EXPECT_TRUE(push_of(pushed, "rl", body)) << "the next one is new";
 }
 
-TEST(PushedAdapters, AreNotInstalledWhileTheNameIsRemoved) {
+TEST(PushedAdapters, DoNotBeginWhileTheNameIsRemoved) {
   const std::string body = pushed_file(small_lora());
   PushedAdapters pushed(1 << 20);
-  std::promise<void> begun, installed;
-  std::future<void> is_installed = installed.get_future();
+  std::promise<void> asked, begun;
+  std::future<void> has_begun = begun.get_future();
   std::thread other;
   std::optional<FolderPath> folder;
   EXPECT_TRUE(pushed.forget("rl", [&] {
     other = std::thread([&] {
-      begun.set_value();
+      asked.set_value();
       const std::shared_ptr<PushedAdapters::Push> push = pushed.begin("rl").value();
+      begun.set_value();
       folder = push->write(body).value();
-      EXPECT_TRUE(push->keep([&]() -> Status {
-        installed.set_value();
-        return {};
-      }));
+      EXPECT_TRUE(push->keep([]() -> Status { return {}; }));
     });
-    begun.get_future().wait();
-    return is_installed.wait_for(std::chrono::milliseconds(50)) == std::future_status::timeout;
+    asked.get_future().wait();
+    return has_begun.wait_for(std::chrono::milliseconds(50)) == std::future_status::timeout;
   })) << "a name that is removed would keep the new folder";
   other.join();
   EXPECT_TRUE(std::filesystem::exists(folder->path)) << "the name means it";

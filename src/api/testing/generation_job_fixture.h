@@ -15,16 +15,10 @@
 #include "api/testing/scripted_generator.h"
 #include "api/testing/text_model_folder.h"
 #include "api/text_model.h"
+#include "base/testing/manual_clock.h"
 #include "formats/json.h"
 
 namespace slora {
-
-class ManualClock final : public Clock {
- public:
-  Timestamp now() const override { return time; }
-
-  Timestamp time{1};
-};
 
 // Keeps an answer as its endpoint's format writes it: one body, or the messages of a stream.
 class RecordingSink final : public AnswerSink {
