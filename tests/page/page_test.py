@@ -4,16 +4,15 @@ Usage: page_test.py SLORA_PROGRAM REPOSITORY
 Needs Chromium (Debian: chromium) and the Python packages playwright and axe-playwright-python; see docs/page.md.
 """
 
-import atexit
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
-import urllib.request
+
+from page_server import Server
+from page_streams import HOLD_STREAMS, PAUSE_WITHIN_STREAM
 
 SKIPPED = 77
 PROGRAM, ROOT = (sys.argv[1:3] + ["", ""])[:2]
@@ -36,69 +35,6 @@ except ImportError as missing:
 VIEWS = ["chat", "adapters", "memory", "speed"]
 SENTENCE = "The queen found a rusty key."
 TIMEOUT_MS = 60_000
-# Of each stream the page sees `eventsAllowed` events until there may be more: the demo's answers take less time than a look at them.
-HOLD_STREAMS = """() => {
-  const fetch = window.fetch;
-  window.eventsAllowed = 0;
-  window.fetch = async (url, options) => {
-    const response = await fetch(url, options);
-    if (!url.endsWith("/v1/chat/completions")) return response;
-    let seen = 0, rest = "";
-    const hold = new TransformStream({
-      async transform(text, out) {
-        const events = (rest + text).split(/(?<=\\n\\n)/);
-        rest = events.at(-1).endsWith("\\n\\n") ? "" : events.pop();
-        for (const event of events) {
-          while (seen >= window.eventsAllowed && !options.signal.aborted) await new Promise((resolve) => setTimeout(resolve, 1));
-          ++seen;
-          out.enqueue(event);
-        }
-      },
-    });
-    return new Response(response.body.pipeThrough(new TextDecoderStream()).pipeThrough(hold).pipeThrough(new TextEncoderStream()), response);
-  };
-}"""
-
-# Pauses the server as soon as an answer begins, before the page reads it.
-PAUSE_WITHIN_STREAM = """() => {
-  const fetch = window.fetch;
-  window.isPaused = false;
-  window.fetch = async (url, options) => {
-    const response = await fetch(url, options);
-    if (url.endsWith("/v1/chat/completions")) window.isPaused = (await fetch("/pause", {method: "POST"})).ok;
-    return response;
-  };
-}"""
-
-
-class Server:
-    """`slora serve` of the demo model over a folder of adapters of its own."""
-
-    def __init__(self, *arguments, port=0):
-        self.folder = tempfile.TemporaryDirectory()
-        for name in ["pirate", "shout"]:
-            shutil.copytree(f"{ROOT}/demo/adapters/{name}", f"{self.folder.name}/{name}")
-        os.mkdir(f"{self.folder.name}/torn")
-        with open(f"{self.folder.name}/torn/adapter_config.json", "w", encoding="utf-8") as config:
-            json.dump({"peft_type": "PREFIX_TUNING"}, config)
-        command = [PROGRAM, "serve", "--model", f"{ROOT}/demo/model", "--served-model-name", "demo", "--adapters", self.folder.name,
-                   "--pool-memory", "64MiB", "--port", str(port), "--threads", "1", *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        atexit.register(self.end)
-        for line in self.process.stdout:
-            if found := re.match(r"listening on (http://\S+:(\d+))", line):
-                self.url, self.port = found[1], int(found[2])
-                return
-        raise RuntimeError("the server did not start")
-
-    def end(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-    def state(self):
-        with urllib.request.urlopen(f"{self.url}/slora/state") as answer:
-            return json.load(answer)
 
 
 class PageTest(unittest.TestCase):
@@ -106,7 +42,7 @@ class PageTest(unittest.TestCase):
     def setUpClass(cls):
         cls.playwright = sync_playwright().start()
         cls.browser = cls.playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        cls.server = Server()
+        cls.server = Server(PROGRAM, ROOT)
         expect.set_options(timeout=TIMEOUT_MS)
 
     @classmethod
@@ -245,7 +181,7 @@ class PageTest(unittest.TestCase):
         self.assertEqual(self.logged, [])
 
     def test_asks_for_a_key_and_keeps_it_in_its_memory(self):
-        server = Server("--api-key", "secret", "--admin-api-key", "root")
+        server = Server(PROGRAM, ROOT, "--api-key", "secret", "--admin-api-key", "root")
         self.addCleanup(server.end)
         page = self.open(server)
         expect(page.locator("#keys")).to_be_visible()
@@ -276,7 +212,7 @@ class PageTest(unittest.TestCase):
         expect(page.locator("#keys")).to_be_visible()
 
     def test_keeps_keys_for_the_tab_where_the_user_wants_that(self):
-        server = Server("--api-key", "secret")
+        server = Server(PROGRAM, ROOT, "--api-key", "secret")
         self.addCleanup(server.end)
         page = self.open(server)
         page.get_by_label("API key").fill("secret")
@@ -294,7 +230,7 @@ class PageTest(unittest.TestCase):
         expect(page.locator(".column").first.get_by_role("alert")).to_contain_text("timeout")
 
     def test_says_that_the_server_is_gone_and_that_it_is_back(self):
-        server = Server()
+        server = Server(PROGRAM, ROOT)
         page = self.opened(server)
         self.change_requests(page, ignore_eos=True, max_tokens=400)
         page.get_by_role("button", name="Remove column 2").click()
@@ -304,7 +240,7 @@ class PageTest(unittest.TestCase):
         server.end()
         expect(page.locator(".column").first.get_by_role("alert")).to_have_text("The connection ended before the answer did.")
         expect(page.locator("#status")).to_have_text("The server does not answer.")
-        again = Server(port=server.port)
+        again = Server(PROGRAM, ROOT, port=server.port)
         self.addCleanup(again.end)
         expect(page.locator("#status")).to_have_text("Connected")
 
