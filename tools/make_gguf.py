@@ -5,7 +5,7 @@ usage: make_gguf.py FOLDER OUT.gguf --type Q8_0|Q4_0|Q4_1|Q4_K_M|BF16 [--random]
 
 Q4_K_M has Q4_K, and Q6_K where llama.cpp's quantize has it by default; in rows whose length is no multiple of 256 Q5_0 and Q8_0, as there.
 Adapters are GGUF files of random LoRA on all seven modules, next to OUT: OUT-adapters/aN/adapter.gguf. --random does not look at numbers,
-so that a large file takes seconds. Needs gguf, torch, transformers, peft (golden_gguf.py). For benchmarks: beside_llama_cpp.py.
+so that a large file takes seconds. Needs gguf, transformers, safetensors. For benchmarks: beside_llama_cpp.py.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from safetensors import safe_open
 
-from golden_gguf import FACTORS, add_config, gguf_name, permuted, quantised, write
+from gguf_files import FACTORS, add_config, gguf_name, permuted, quantised, write
 
 MODULES = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 
