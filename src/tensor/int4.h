@@ -28,7 +28,8 @@ struct Int4Group {
 
 // Numbers that a group has to the bit are kept so, whatever file they are from. Else the nearest of some groups tried: the levels span all
 // numbers or a little less, scale and offset then fit the levels by least squares. With NaN, infinity or numbers beyond f16 the values are
-// not finite. Requires: 1 to kInt4Group numbers; further levels are 0.
-[[nodiscard]] Int4Group round_to_int4(std::span<const float> numbers);
+// not finite. `squares`, as many or none: by what each number's squared error is multiplied; they are above 0. Requires: 1 to kInt4Group
+// numbers; further levels are 0.
+[[nodiscard]] Int4Group round_to_int4(std::span<const float> numbers, std::span<const float> squares = {});
 
 }  // namespace slora
