@@ -10,7 +10,7 @@
 
 namespace slora {
 
-inline constexpr std::int32_t kObservedTokens = 256;
+inline constexpr std::int32_t kObservedTokens = 512;
 
 // How large the inputs of a model's products are: the sum over some tokens of the square of each input. Few inputs are a thousand times as
 // large as most, and for the same ones whatever the text, so rounding of weights should err least there.

@@ -34,8 +34,9 @@ WeightPlan::Fine WeightPlan::fine_of(std::span<const TensorEntry> modules, Weigh
       last.site.kind == SiteKind::down && storage == WeightStorage::int4 && needs_fine_down(last.site.layer, config_.layer_count);
   const bool has_values = last.site.kind == SiteKind::qkv && storage != WeightStorage::bf16;
   if (!is_fine_down && !has_values) return {};
-  if (storage == WeightStorage::int4 && is_in_four_bits(last)) return {};
-  return {.is_table = is_fine_down, .rows = has_values ? shape_.kv_width() : 0};
+  if (storage != WeightStorage::int4) return {.rows = shape_.kv_width()};
+  if (is_in_four_bits(last)) return {};
+  return {.is_table = is_fine_down, .rows = has_values ? 2 * shape_.kv_width() : 0};  // values, and keys before them
 }
 
 LinearWeight WeightPlan::make(std::span<const TensorEntry> modules, Backend& backend) const {

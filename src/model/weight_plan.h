@@ -10,8 +10,8 @@
 namespace slora {
 
 // Which of a model's products a backend keeps in more bits than the others, where it has a choice: those by whose errors answers change
-// most. Always head, embedding and routers, then the values of attention, and in four bits down in some layers. Numbers that a file has in
-// four bits stay in four bits, which keep them.
+// most. Always head, embedding and routers, then the values of attention, and in four bits its keys and down in some layers. Numbers that a
+// file has in four bits stay in four bits, which keep them.
 class WeightPlan {
  public:
   // `files`: of the weights, or null if they are drawn. Borrows all three.

@@ -67,11 +67,11 @@ TEST_F(WeightPlanTest, KeepsValuesAndSomeOfDownInMoreBits) {
     const LayerWeights& own = weights.layers[static_cast<std::size_t>(layer)];
     EXPECT_EQ(own.mlps[0].down.storage, is_fine ? WeightStorage::int8 : WeightStorage::int4) << layer;
     EXPECT_EQ(own.mlps[0].gate_up.storage, WeightStorage::int4);
-    EXPECT_EQ(own.qkv.fine_rows, 32);
+    EXPECT_EQ(own.qkv.fine_rows, 64) << "keys and values";
     EXPECT_EQ(own.o.fine_rows, 0);
   }
   const ModelWeights in_bytes = std::move(*load_weights(files, config_, shape, *bytes, {}));
-  EXPECT_EQ(in_bytes.layers[3].qkv.fine_rows, 32);
+  EXPECT_EQ(in_bytes.layers[3].qkv.fine_rows, 32) << "values";
   EXPECT_EQ(in_bytes.layers[0].mlps[0].down.storage, WeightStorage::int8);
   EXPECT_EQ(std::move(*load_weights(files, config_, shape, *bf16, {})).layers[3].qkv.fine_rows, 0);
   EXPECT_TRUE(WeightPlan(config_, &files, shape).rounds_to_four_bits(*four_bits));
@@ -105,6 +105,15 @@ TEST_F(WeightPlanTest, PlannedBytesAreThoseOfTheWeights) {
     }
     EXPECT_EQ(packed_bytes(config_, &files, whole_shape(config_), *backend), bytes) << name_of(storage);
   }
+}
+
+TEST_F(WeightPlanTest, RefusesNumbersThatFourBitsCannotKeep) {
+  const ModelFiles files = write([&](const std::string& name) { return name.ends_with("layers.7.mlp.gate_proj") ? 70000.0f : drawn(); });
+  const auto refused = load_weights(files, config_, whole_shape(config_), *backend_of(WeightStorage::int4), {});
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, "E_RANGE");
+  EXPECT_NE(refused.error().message.find("model.layers.7.mlp.gate_proj.weight"), std::string::npos) << refused.error().message;
+  EXPECT_TRUE(load_weights(files, config_, whole_shape(config_), *backend_of(WeightStorage::int8), {}).has_value());
 }
 
 // The gain of one input is large: products see a large input, and their weights for it are the best kept.

@@ -11,7 +11,6 @@ namespace {
 constexpr float kTop = 15;
 constexpr std::array<float, 6> kSpans = {1.0f, 0.94f, 0.88f, 0.82f, 0.76f, 0.7f};  // of the numbers' range
 constexpr float kScaleMin = 0x1p-24f;                                              // of f16
-constexpr float kNumberMax = 65504;                                                // of f16
 constexpr float kMagic = 12582912.0f;                                              // 1.5 * 2^23: adding it rounds to an integer
 
 float nearest_integer(float number) { return number + kMagic - kMagic; }
@@ -130,7 +129,7 @@ Int4Group round_to_int4(std::span<const float> numbers, std::span<const float> s
   for (const float number : numbers) {
     low = std::min(low, number);
     high = std::max(high, number);
-    is_in_range = is_in_range && std::abs(number) <= kNumberMax;
+    is_in_range = is_in_range && std::abs(number) <= kInt4NumberMax;
   }
   if (!is_in_range) return {.scale = {}, .offset = to_float16(std::numeric_limits<float>::quiet_NaN()), .levels = {}};
   const float range = high - low, step = smallest_step(numbers);

@@ -12,6 +12,7 @@ namespace slora {
 // Numbers in four bits: a group of 32 has a scale and an offset in f16, and each number a level from 0 to 15. Its value is scale * level +
 // offset, in fp32. What llama.cpp's Q4_0 and Q4_1 keep is of this form without rounding it again.
 inline constexpr std::int64_t kInt4Group = 32;
+inline constexpr float kInt4NumberMax = 65504;  // the largest f16
 
 struct Int4Group {
   Float16 scale{};
