@@ -130,6 +130,16 @@ class Backend {
   [[nodiscard]] virtual LinearWeight make_table(std::int64_t out, std::int64_t in) { return make_linear(out, in); }
   [[nodiscard]] virtual std::size_t table_bytes(std::int64_t out, std::int64_t in) const { return linear_bytes(out, in); }
 
+  // The same where the last rows err most. Requires: fewer than all rows.
+  [[nodiscard]] virtual LinearWeight make_mixed(std::int64_t out, std::int64_t in, std::int64_t /*fine_rows*/) {
+    return make_linear(out, in);
+  }
+  [[nodiscard]] virtual std::size_t mixed_bytes(std::int64_t out, std::int64_t in, std::int64_t /*fine_rows*/) const {
+    return linear_bytes(out, in);
+  }
+  // How make_linear() keeps rows.
+  [[nodiscard]] virtual WeightStorage weight_storage() const { return WeightStorage::bf16; }
+
   // The memory that allocate() and make_linear() take from; none where that is the host's. Outside of steps only. May throw a DeviceError.
   [[nodiscard]] virtual std::optional<DeviceMemory> memory() const { return std::nullopt; }
   // How many tokens a step has at most, unless the operator says.

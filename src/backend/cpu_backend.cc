@@ -36,6 +36,16 @@ constexpr std::int32_t kRanksInRow = 2;  // of B as it is stored
 template <class Function>
 auto visit_packed(const LinearWeight& weight, Function&& fn) {
   auto* words = reinterpret_cast<std::uint32_t*>(weight.packed.data());
+  const auto mixed = [&]<class Coarse, class Fine>(Coarse coarse, Fine fine) {
+    fine.words = words == nullptr ? nullptr : words + coarse.bytes() / sizeof *words;
+    fine.first_panel = coarse.panel_count();
+    return fn(cpu::MixedWeight<Coarse, Fine>{coarse, fine});
+  };
+  if (const std::int64_t coarse_rows = weight.out - weight.fine_rows; weight.fine_rows > 0) {
+    if (weight.storage == WeightStorage::int4)
+      return mixed(cpu::Int4Weight{words, coarse_rows, weight.in}, cpu::Int8Weight{nullptr, weight.out, weight.in});
+    return mixed(cpu::Int8Weight{words, coarse_rows, weight.in}, cpu::PackedWeight{nullptr, weight.out, weight.in});
+  }
   if (weight.storage == WeightStorage::int8) return fn(cpu::Int8Weight{words, weight.out, weight.in});
   if (weight.storage == WeightStorage::int4) return fn(cpu::Int4Weight{words, weight.out, weight.in});
   return fn(cpu::PackedWeight{words, weight.out, weight.in});
@@ -216,21 +226,21 @@ class CpuBackend final : public HostBackend {
   DType kv_dtype() const override { return DType::bf16; }
   AdapterFormat adapter_format() const override { return {.dtype = DType::bf16, .b_interleave = kRanksInRow}; }
 
-  LinearWeight make_linear(std::int64_t out, std::int64_t in) override { return make(out, in, weights_); }
-  LinearWeight make_table(std::int64_t out, std::int64_t in) override { return make(out, in, table_storage()); }
+  LinearWeight make_linear(std::int64_t out, std::int64_t in) override { return make_mixed(out, in, 0); }
+  LinearWeight make_table(std::int64_t out, std::int64_t in) override { return make(out, in, table_storage(), 0); }
   void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override {
-    visit_packed(weight, [&]<class Packed>(const Packed& packed) {
-      if constexpr (std::is_same_v<Packed, cpu::Int4Weight>) {
-        int4_kept_ += cpu::pack_rows(packed, row_begin, rows);
-        int4_all_ += rows.rows * rows.cols;
-      } else {
-        cpu::pack_rows(packed, row_begin, rows);
-      }
-    });
+    visit_packed(weight, [&](const auto& packed) { pack(packed, row_begin, rows, weight.input_squares); });
   }
   Int4Count int4_count() const override { return {.all = int4_all_, .kept = int4_kept_}; }
-  std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return bytes_of_weight(out, in, weights_); }
-  std::size_t table_bytes(std::int64_t out, std::int64_t in) const override { return bytes_of_weight(out, in, table_storage()); }
+  std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return mixed_bytes(out, in, 0); }
+  std::size_t table_bytes(std::int64_t out, std::int64_t in) const override { return bytes_of_weight(out, in, table_storage(), 0); }
+  LinearWeight make_mixed(std::int64_t out, std::int64_t in, std::int64_t fine_rows) override {
+    return make(out, in, weights_, own_fine_rows(out, fine_rows));
+  }
+  std::size_t mixed_bytes(std::int64_t out, std::int64_t in, std::int64_t fine_rows) const override {
+    return bytes_of_weight(out, in, weights_, own_fine_rows(out, fine_rows));
+  }
+  WeightStorage weight_storage() const override { return weights_; }
   Ops& ops() override { return ops_; }
   void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& work) override { ops_.parallel_for(count, work); }
   std::uint64_t progress() const override { return ops_.progress(); }
@@ -238,12 +248,27 @@ class CpuBackend final : public HostBackend {
  private:
   // No later layer evens out what the head errs by.
   [[nodiscard]] WeightStorage table_storage() const { return weights_ == WeightStorage::int4 ? WeightStorage::int8 : weights_; }
-  static std::size_t bytes_of_weight(std::int64_t out, std::int64_t in, WeightStorage storage) {
-    return visit_packed({.out = out, .in = in, .packed = {}, .bias = {}, .storage = storage},
+  [[nodiscard]] std::int64_t own_fine_rows(std::int64_t out, std::int64_t fine_rows) const {
+    return weights_ == WeightStorage::bf16 ? 0 : packed_fine_rows(out, fine_rows);
+  }
+  static std::size_t bytes_of_weight(std::int64_t out, std::int64_t in, WeightStorage storage, std::int64_t fine_rows) {
+    return visit_packed({.out = out, .in = in, .packed = {}, .bias = {}, .storage = storage, .fine_rows = fine_rows},
                         [](const auto& packed) { return packed.bytes(); });
   }
-  LinearWeight make(std::int64_t out, std::int64_t in, WeightStorage storage) {
-    return {.out = out, .in = in, .packed = arena_.take(bytes_of_weight(out, in, storage)), .bias = {}, .storage = storage};
+  LinearWeight make(std::int64_t out, std::int64_t in, WeightStorage storage, std::int64_t fine_rows) {
+    Buffer packed = arena_.take(bytes_of_weight(out, in, storage, fine_rows));
+    return {.out = out, .in = in, .packed = std::move(packed), .bias = {}, .storage = storage, .fine_rows = fine_rows};
+  }
+  void pack(const auto& packed, std::int64_t row_begin, Tensor rows, std::span<const float>) { cpu::pack_rows(packed, row_begin, rows); }
+  void pack(const cpu::Int4Weight& packed, std::int64_t row_begin, Tensor rows, std::span<const float> squares) {
+    int4_kept_ += cpu::pack_rows(packed, row_begin, rows, squares);
+    int4_all_ += rows.rows * rows.cols;
+  }
+  template <class Coarse, class Fine>
+  void pack(const cpu::MixedWeight<Coarse, Fine>& packed, std::int64_t row_begin, Tensor rows, std::span<const float> squares) {
+    const std::int64_t coarse = std::clamp<std::int64_t>(packed.coarse.out - row_begin, 0, rows.rows);
+    if (coarse > 0) pack(packed.coarse, row_begin, rows.rows_from(0, coarse), squares);
+    if (coarse < rows.rows) pack(packed.fine, row_begin + coarse, rows.rows_from(coarse, rows.rows - coarse), squares);
   }
 
   const cpu::Kernels& kernels_;

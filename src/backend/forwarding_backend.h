@@ -76,6 +76,13 @@ class ForwardingBackend : public Backend {
   std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return inner_->linear_bytes(out, in); }
   LinearWeight make_table(std::int64_t out, std::int64_t in) override { return inner_->make_table(out, in); }
   std::size_t table_bytes(std::int64_t out, std::int64_t in) const override { return inner_->table_bytes(out, in); }
+  LinearWeight make_mixed(std::int64_t out, std::int64_t in, std::int64_t fine_rows) override {
+    return inner_->make_mixed(out, in, fine_rows);
+  }
+  std::size_t mixed_bytes(std::int64_t out, std::int64_t in, std::int64_t fine_rows) const override {
+    return inner_->mixed_bytes(out, in, fine_rows);
+  }
+  WeightStorage weight_storage() const override { return inner_->weight_storage(); }
   std::optional<DeviceMemory> memory() const override { return inner_->memory(); }
   std::int32_t step_tokens_default() const override { return inner_->step_tokens_default(); }
   Buffer allocate(std::size_t bytes) override { return inner_->allocate(bytes); }

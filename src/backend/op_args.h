@@ -60,7 +60,14 @@ struct LinearWeight {
   Buffer packed;
   DeviceVector bias;                            // [out], or empty
   WeightStorage storage = WeightStorage::bf16;  // of `packed`, on backends that have a choice
+  std::span<const float> input_squares{};       // [in] or empty, while rows are packed: how much errors count, input by input
+  std::int64_t fine_rows = 0;                   // the last ones, which are kept in more bits than the others: int4 in int8, int8 in bf16
 };
+
+// Rows are packed 32 together, so fine rows begin at a multiple of that: some rows more.
+[[nodiscard]] constexpr std::int64_t packed_fine_rows(std::int64_t out, std::int64_t fine_rows) {
+  return fine_rows == 0 ? 0 : out - (out - fine_rows) / 32 * 32;
+}
 
 // The products of one MLP, or of one expert of a mixture: down(activation(gate) * up).
 struct MlpWeights {

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <cmath>
 #include <functional>
 #include <string>
 #include <utility>
@@ -116,15 +118,19 @@ class OpsGeneralRecords : public ::testing::TestWithParam<Variant> {
   [[nodiscard]] bool has_sparse_records() const { return backend_->adapter_format().has_sparse_records; }
 
   [[nodiscard]] double tolerance() const {
-    // 255 levels of weights and of inputs, which are about normal once they are rotated: the largest of 71 is 2.5 times their deviation, in a
-    // group whose blocks differ by up to sqrt(2) 3.5 times; rounding errs by 3.5 / 127 / sqrt(12) = 0.8 %, weights and inputs together by
+    // 255 levels of weights and of inputs, which are about normal once they are rotated: the largest of 71 is 2.5 times their deviation, in
+    // a group whose blocks differ by up to sqrt(2) 3.5 times; rounding errs by 3.5 / 127 / sqrt(12) = 0.8 %, weights and inputs together by
     // 1.1 %. Rows whose parts nearly cancel err by more of what is left.
-    if (GetParam().weights == WeightStorage::int8) return 2e-2;
+    if (GetParam().weights != WeightStorage::bf16) return 2e-2;
     return backend_->product_dtype() == DType::f32 ? 2e-6 : 5e-3;  // else inputs are rounded to bf16 again
   }
 
   BaseProduct make_base(std::int32_t out, std::int32_t in, bool has_bias) {
-    return {out, in, numbers_.vector(out * in), numbers_.vector(has_bias ? out : 0)};
+    BaseProduct base{out, in, numbers_.vector(out * in), numbers_.vector(has_bias ? out : 0)};
+    if (GetParam().weights == WeightStorage::int4) {
+      for (float& number : base.w) number = std::clamp(std::nearbyint(8 * number), -8.0f, 7.0f) / 8;  // which four bits keep
+    }
+    return base;
   }
 
   MadeRecord record_of(std::int32_t slice_begin, std::int32_t out, std::int32_t in, std::int32_t rank) {
@@ -159,6 +165,8 @@ class OpsGeneralRecords : public ::testing::TestWithParam<Variant> {
 INSTANTIATE_TEST_SUITE_P(Backends, OpsGeneralRecords, ::testing::ValuesIn(ops_variants()),
                          [](const auto& variant) { return std::string(variant.param.label); });
 INSTANTIATE_TEST_SUITE_P(WeightsInBytes, OpsGeneralRecords, ::testing::ValuesIn(ops_int8_variants()),
+                         [](const auto& variant) { return std::string(variant.param.label); });
+INSTANTIATE_TEST_SUITE_P(WeightsInFourBits, OpsGeneralRecords, ::testing::ValuesIn(ops_int4_variants()),
                          [](const auto& variant) { return std::string(variant.param.label); });
 
 void OpsGeneralRecords::expect_the_formula(const Setting& setting, const std::string& what) {

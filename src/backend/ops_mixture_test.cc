@@ -38,6 +38,8 @@ INSTANTIATE_TEST_SUITE_P(Backends, OpsMixture, ::testing::ValuesIn(ops_variants(
                          [](const auto& variant) { return std::string(variant.param.label); });
 INSTANTIATE_TEST_SUITE_P(WeightsInBytes, OpsMixture, ::testing::ValuesIn(ops_int8_variants()),
                          [](const auto& variant) { return std::string(variant.param.label); });
+INSTANTIATE_TEST_SUITE_P(WeightsInFourBits, OpsMixture, ::testing::ValuesIn(ops_int4_variants()),
+                         [](const auto& variant) { return std::string(variant.param.label); });
 
 // The reference has no weights in 8 bits.
 class OpsMixtureOfWholeWeights : public OpsMixture {};

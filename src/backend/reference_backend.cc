@@ -184,8 +184,15 @@ class ReferenceBackend final : public HostBackend {
   DType kv_dtype() const override { return DType::f32; }
   AdapterFormat adapter_format() const override { return {DType::f32, 1}; }
 
-  LinearWeight make_linear(std::int64_t out, std::int64_t in) override {
-    return {.out = out, .in = in, .packed = Buffer(linear_bytes(out, in)), .bias = {}, .storage = weights_};
+  LinearWeight make_linear(std::int64_t out, std::int64_t in) override { return make_mixed(out, in, 0); }
+  // Its fine rows are in fp32, as tables are.
+  LinearWeight make_mixed(std::int64_t out, std::int64_t in, std::int64_t fine_rows) override {
+    return {.out = out,
+            .in = in,
+            .packed = Buffer(linear_bytes(out, in)),
+            .bias = {},
+            .storage = weights_,
+            .fine_rows = packed_fine_rows(out, fine_rows)};
   }
   LinearWeight make_table(std::int64_t out, std::int64_t in) override {
     LinearWeight table = make_linear(out, in);
@@ -198,19 +205,23 @@ class ReferenceBackend final : public HostBackend {
     const Tensor target = matrix_of(weight).rows_from(row_begin, rows.rows);
     for (std::int64_t row = 0; row < rows.rows; ++row) {
       convert_to_float(target.row<float>(row), rows.row_bytes(row), rows.dtype, static_cast<std::size_t>(rows.cols));
-      if (weight.storage == WeightStorage::int4) round_row({target.row<float>(row), static_cast<std::size_t>(rows.cols)});
+      const bool is_fine = row_begin + row >= weight.out - weight.fine_rows;
+      if (weight.storage == WeightStorage::int4 && !is_fine) {
+        round_row({target.row<float>(row), static_cast<std::size_t>(rows.cols)}, weight.input_squares);
+      }
     }
   }
 
   std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return static_cast<std::size_t>(out * in) * sizeof(float); }
+  WeightStorage weight_storage() const override { return weights_; }
   Ops& ops() override { return ops_; }
 
  private:
   // Numbers become what int4 keeps of them.
-  static void round_row(std::span<float> row) {
+  static void round_row(std::span<float> row, std::span<const float> squares) {
     for (std::size_t begin = 0; begin < row.size(); begin += kInt4Group) {
       const std::span<float> group = row.subspan(begin, std::min<std::size_t>(kInt4Group, row.size() - begin));
-      const Int4Group kept = round_to_int4(group);
+      const Int4Group kept = round_to_int4(group, squares.empty() ? squares : squares.subspan(begin, group.size()));
       for (std::size_t i = 0; i < group.size(); ++i) group[i] = kept.value(i);
     }
   }

@@ -213,7 +213,7 @@ class MergedOps final : public ForwardingOps {
   void copy_base(Merged& merged, const LinearWeight& base) {
     merged.changed.clear();
     if (merged.weight.out == 0) {
-      merged.weight = backend_.make_linear(base.out, base.in);
+      merged.weight = base.fine_rows > 0 ? backend_.make_mixed(base.out, base.in, base.fine_rows) : backend_.make_linear(base.out, base.in);
       counts_.weight_bytes += merged.weight.packed.bytes();
     }
     merger_.write(merged.weight, base, 0, base.out, nullptr);

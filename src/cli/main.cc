@@ -57,8 +57,8 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
   command
       .add_option("--weights", model.weights,
                   "How weights are kept: bf16, or int8: half the memory and nearly twice as fast, for slightly other answers, or int4: a "
-                  "third of the memory, for files in four bits and large models; small ones answer much worse (both: cpu backend only; "
-                  "adapters stay as they are), or "
+                  "third of the memory; files in four bits keep their numbers, small models in bf16 lose a few percent (both: cpu backend "
+                  "only; adapters stay as they are), or "
                   "nf4-dequantised: bf16, of what NF4 keeps of the weights, for adapters that were "
                   "trained on a base in 4 bits (QLoRA)")
       ->type_name("NAME")

@@ -3,21 +3,18 @@
 #include <algorithm>
 #include <bit>
 #include <set>
-#include <thread>
 
 #include "backend/device_error.h"
-#include "base/caught.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "comm/thread_communicator.h"
 #include "engine/extended_positions.h"
 #include "engine/image_copy.h"
+#include "engine/loaded_weights.h"
 #include "engine/memory_limits.h"
 #include "engine/pool_size.h"
 #include "formats/gguf_names.h"
 #include "formats/model_folder.h"
 #include "formats/pooling_config.h"
-#include "model/random_weights.h"
 
 namespace slora {
 namespace {
@@ -83,13 +80,6 @@ PolicyOptions policy_options_of(const RuntimeOptions& options, std::uint64_t pag
   return policy;
 }
 
-struct LoadedWeights {
-  std::vector<ModelWeights> shards;
-  std::uint64_t packed_bytes = 0;
-  std::uint64_t file_bytes = 0;  // 0: weights were drawn
-  double seconds = 0;
-};
-
 // The config and the files of weights; null if weights are drawn.
 struct OpenedModel {
   ModelConfig config;
@@ -120,48 +110,6 @@ Result<OpenedModel> open_model(const RuntimeOptions& options) {
   }
   if (options.weight_rounding == WeightRounding::nf4) log_info("model: the weights of its layers are what NF4 keeps of them");
   return model;
-}
-
-// Files in four bits may be kept as they are.
-void log_int4_count(std::span<const std::unique_ptr<Backend>> backends) {
-  Int4Count sum;
-  for (const std::unique_ptr<Backend>& backend : backends) {
-    const Int4Count count = backend->int4_count();
-    sum.all += count.all;
-    sum.kept += count.kept;
-  }
-  if (sum.all == 0) return;
-  log_info("model: of {} weights in int4, {:.1f} % are the numbers of the files to the bit; the others are rounded", sum.all,
-           100.0 * static_cast<double>(sum.kept) / static_cast<double>(sum.all));
-}
-
-// `files`: null to draw the weights. All shards at once, each with the threads of its backend. Shard 0 reports the progress.
-Result<LoadedWeights> make_weights(const RuntimeOptions& options, const ModelConfig& config, const ModelFiles* files,
-                                   std::span<const ShardShape> shapes, std::span<const std::unique_ptr<Backend>> backends) {
-  const Timestamp start = SteadyClock().now();
-  LoadedWeights loaded;
-  for (std::size_t i = 0; i < shapes.size(); ++i) loaded.packed_bytes += packed_bytes(config, shapes[i], *backends[i]);
-  if (Status fits = check_weight_bytes(loaded.packed_bytes, free_memory(*backends[0])); !fits) return forward_error(fits);
-  if (files != nullptr) loaded.file_bytes = files->total_bytes();
-  const auto load = [&](std::size_t i, const LoadProgress& progress) -> Result<ModelWeights> {
-    if (files != nullptr) return load_weights(*files, config, shapes[i], *backends[i], progress);
-    return random_weights(config, shapes[i], *backends[i], *options.random_weights_seed, progress);
-  };
-  std::vector<Result<ModelWeights>> results(shapes.size());
-  {
-    std::vector<std::jthread> others;
-    for (std::size_t i = 1; i < shapes.size(); ++i) others.emplace_back([&, i] { results[i] = run_caught([&] { return load(i, {}); }); });
-    results[0] = load(0, [&](std::uint64_t done, std::uint64_t total) {
-      if (options.progress) options.progress("Loading weights", done, total);
-    });
-  }
-  for (Result<ModelWeights>& result : results) {
-    if (!result) return forward_error(result);
-    loaded.shards.push_back(std::move(*result));
-  }
-  if (files != nullptr) log_int4_count(backends);
-  loaded.seconds = seconds(SteadyClock().now() - start);
-  return loaded;
 }
 
 // The scratch of the models of all shards, which is allocated after the pool's size has been chosen: at most this, because a smaller pool

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/weight_plan.h"
+
 namespace slora {
 namespace {
 
@@ -22,11 +24,11 @@ std::uint64_t next_random(std::uint64_t& state) {
 // Makes the products of one shard. What is drawn depends on the whole model only.
 class WeightSource {
  public:
-  WeightSource(const ShardShape& shape, Backend& backend, std::uint64_t seed) : shape_(shape), backend_(backend), state_(seed) {}
+  WeightSource(const ModelConfig& config, const ShardShape& shape, Backend& backend, std::uint64_t seed)
+      : shape_(shape), backend_(backend), plan_(config, nullptr, shape), state_(seed) {}
 
   LinearWeight product(std::span<const TensorEntry> modules) {
-    const ProductShape local = product_shape(modules, shape_);
-    LinearWeight weight = modules.front().is_table() ? backend_.make_table(local.out, local.in) : backend_.make_linear(local.out, local.in);
+    LinearWeight weight = plan_.make(modules, backend_);
     const std::int64_t in = modules.front().columns;
     fill_numbers(in);
     const std::int64_t out = modules.back().slice_begin + modules.back().rows;
@@ -87,6 +89,7 @@ class WeightSource {
 
   const ShardShape& shape_;
   Backend& backend_;
+  const WeightPlan plan_;
   std::uint64_t state_;
   std::int64_t in_ = 0;
   std::vector<Bfloat16> numbers_;
@@ -97,8 +100,8 @@ class WeightSource {
 ModelWeights random_weights(const ModelConfig& config, const ShardShape& shape, Backend& backend, std::uint64_t seed,
                             const LoadProgress& progress) {
   const ModelTensors tensors = make_model_tensors(config);
-  WeightSource source(shape, backend, seed);
-  const std::uint64_t total_bytes = packed_bytes(config, shape, backend);
+  WeightSource source(config, shape, backend, seed);
+  const std::uint64_t total_bytes = packed_bytes(config, nullptr, shape, backend);
   std::uint64_t done_bytes = 0;
   ModelWeights weights = make_model_weights(config, shape);
   for (const std::span<const TensorEntry> modules : tensors.products()) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -11,6 +12,7 @@
 #include "base/check.h"
 #include "formats/json.h"
 #include "tensor/finite.h"
+#include "tensor/int4.h"
 
 namespace slora {
 namespace {
@@ -52,6 +54,20 @@ void WeightReader::add_matrix(LinearWeight& weight, std::int64_t row_begin, cons
   }
 }
 
+// Scales and offsets of four bits are in f16.
+Status WeightReader::check_int4_range(const Chunk& chunk, std::span<const std::byte> bytes) const {
+  const DType dtype = chunk.tensor->info.dtype;
+  for (std::size_t at = 0; at < bytes.size(); at += bytes_of(dtype)) {
+    float value = 0;
+    convert_to_float(&value, bytes.data() + at, dtype, 1);
+    if (std::abs(value) <= kInt4NumberMax) continue;
+    return error("E_RANGE", "{}: tensor {}: --weights int4 keeps numbers up to {}, found {} at element {}; choose int8 or bf16",
+                 files_.file_of(*chunk.tensor), quote(chunk.tensor->info.name), kInt4NumberMax, value,
+                 (chunk.begin + at) / bytes_of(dtype));
+  }
+  return {};
+}
+
 Status WeightReader::read_chunk(const Chunk& chunk, std::span<std::byte> bytes) const {
   const DType dtype = chunk.tensor->info.dtype;
   if (Status read = files_.read_part(*chunk.tensor, chunk.begin, bytes); !read) return read;
@@ -65,6 +81,9 @@ Status WeightReader::read_chunk(const Chunk& chunk, std::span<std::byte> bytes) 
   if (chunk.weight == nullptr) {
     convert_to_float(chunk.out, bytes.data(), dtype, bytes.size() / bytes_of(dtype));
     return {};
+  }
+  if (chunk.weight->storage == WeightStorage::int4) {
+    if (Status fits = check_int4_range(chunk, bytes); !fits) return fits;
   }
   const auto rows = static_cast<std::int64_t>(bytes.size() / bytes_of(dtype)) / chunk.tensor_cols;
   const Tensor whole{bytes.data(), dtype, rows, chunk.tensor_cols, chunk.tensor_cols};

@@ -28,7 +28,8 @@ class WeightReader {
   // Rows [row_begin, row_begin + rows.count) of `weight`: these rows and columns of tensor `name`. Requires: columns.count == weight.in.
   void add_matrix(LinearWeight& weight, std::int64_t row_begin, const std::string& name, Slice rows, Slice columns);
 
-  // `progress` may be empty; it is called on the calling thread. E_READ, or E_NONFINITE with tensor and file.
+  // `progress` may be empty; it is called on the calling thread. E_READ, E_NONFINITE, or E_RANGE of numbers that int4 can't keep, with
+  // tensor and file.
   [[nodiscard]] Status read(const LoadProgress& progress);
 
  private:
@@ -46,6 +47,7 @@ class WeightReader {
   class Threads;
 
   [[nodiscard]] const ModelTensor& find(const std::string& name) const;
+  [[nodiscard]] Status check_int4_range(const Chunk& chunk, std::span<const std::byte> bytes) const;
   [[nodiscard]] Status read_chunk(const Chunk& chunk, std::span<std::byte> bytes) const;
 
   const ModelFiles& files_;

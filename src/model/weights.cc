@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "formats/json.h"
+#include "model/weight_plan.h"
 
 namespace slora {
 namespace {
@@ -91,13 +92,11 @@ class StagedVectors {
   std::deque<Staged> staged_;
 };
 
-// Allocates a fused product and adds what belongs there to the reader. Requires: check_weights found nothing.
-void place_product(LinearWeight& weight, std::span<const TensorEntry> modules, const ShardShape& shape, Backend& backend,
-                   WeightReader& reader, StagedVectors& vectors) {
-  const ProductShape product = product_shape(modules, shape);
-  weight = modules.front().is_table() ? backend.make_table(product.out, product.in) : backend.make_linear(product.out, product.in);
+// Adds what belongs in a fused product to the reader. Requires: check_weights found nothing.
+void place_product(LinearWeight& weight, std::span<const TensorEntry> modules, const ShardShape& shape, WeightReader& reader,
+                   StagedVectors& vectors) {
   std::span<float> bias;
-  if (std::ranges::any_of(modules, &TensorEntry::has_bias)) bias = vectors.add(weight.bias, product.out);
+  if (std::ranges::any_of(modules, &TensorEntry::has_bias)) bias = vectors.add(weight.bias, weight.out);
   std::int64_t row = 0;
   for (const TensorEntry& module : modules) {
     const Slice rows = module.row_slice(shape), outputs = module.output_slice(shape);
@@ -189,33 +188,36 @@ Status check_weights(const ModelFiles& files, const ModelConfig& config) {
 }
 
 Result<ModelWeights> load_weights(const ModelFiles& files, const ModelConfig& config, const ShardShape& shape, Backend& backend,
-                                  const LoadProgress& progress) {
+                                  const LoadProgress& progress, const InputSquares* squares) {
   if (Status checked = check_weights(files, config); !checked) return forward_error(checked);
   const ModelTensors tensors = make_model_tensors(config);
   WeightReader reader(files, backend);
   StagedVectors biases, gains;
   ModelWeights weights = make_model_weights(config, shape);
+  const WeightPlan plan(config, &files, shape);
   for (const std::span<const TensorEntry> modules : tensors.products()) {
-    place_product(product_of(weights, modules.front()), modules, shape, backend, reader, biases);
+    LinearWeight& weight = product_of(weights, modules.front());
+    weight = plan.make(modules, backend);
+    if (squares != nullptr) weight.input_squares = squares->of(modules.front().site);
+    place_product(weight, modules, shape, reader, biases);
   }
   for (const TensorEntry& entry : tensors.entries) {
     if (entry.is_matrix()) continue;
     reader.add_vector(gains.add(gain_of(weights, entry), entry.rows), weight_name(entry), 0);
   }
   if (Status read = reader.read(progress); !read) return forward_error(read);
+  for (const std::span<const TensorEntry> modules : tensors.products()) product_of(weights, modules.front()).input_squares = {};
   gains.add_to_all(traits_of(config.family).gain_offset);
   gains.upload(backend);
   biases.upload(backend);
   return weights;
 }
 
-std::size_t packed_bytes(const ModelConfig& config, const ShardShape& shape, const Backend& backend) {
+std::size_t packed_bytes(const ModelConfig& config, const ModelFiles* files, const ShardShape& shape, const Backend& backend) {
   const ModelTensors tensors = make_model_tensors(config);
+  const WeightPlan plan(config, files, shape);
   std::size_t bytes = 0;
-  for (const std::span<const TensorEntry> modules : tensors.products()) {
-    const ProductShape product = product_shape(modules, shape);
-    bytes += modules.front().is_table() ? backend.table_bytes(product.out, product.in) : backend.linear_bytes(product.out, product.in);
-  }
+  for (const std::span<const TensorEntry> modules : tensors.products()) bytes += plan.bytes(modules, backend);
   return bytes;
 }
 

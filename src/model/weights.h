@@ -7,6 +7,7 @@
 #include "formats/model_config.h"
 #include "formats/model_files.h"
 #include "formats/model_tensors.h"
+#include "model/input_squares.h"
 #include "model/weight_reader.h"
 
 namespace slora {
@@ -46,12 +47,12 @@ struct ModelWeights {
 [[nodiscard]] Status check_weights(const ModelFiles& files, const ModelConfig& config);
 
 // Reads and packs the shard's part of every tensor, so that peak memory is the packed weights and one chunk per thread. Refuses what
-// check_weights refuses, and numbers that are not finite (E_NONFINITE).
+// check_weights refuses, and numbers that are not finite (E_NONFINITE). With `squares`, rounding to four bits counts errors by them.
 [[nodiscard]] Result<ModelWeights> load_weights(const ModelFiles& files, const ModelConfig& config, const ShardShape& shape,
-                                                Backend& backend, const LoadProgress& progress);
+                                                Backend& backend, const LoadProgress& progress, const InputSquares* squares = nullptr);
 
-// Bytes of a shard's packed weights, for planning the pool.
-[[nodiscard]] std::size_t packed_bytes(const ModelConfig& config, const ShardShape& shape, const Backend& backend);
+// Bytes of a shard's packed weights, for planning the pool. `files`: null if they are drawn.
+[[nodiscard]] std::size_t packed_bytes(const ModelConfig& config, const ModelFiles* files, const ShardShape& shape, const Backend& backend);
 
 // Where the tensors of a table go. Requires: `weights` of make_model_weights(); `entry` is a matrix, or a gain.
 [[nodiscard]] LinearWeight& product_of(ModelWeights& weights, const TensorEntry& entry);

@@ -9,10 +9,9 @@ namespace slora {
 namespace {
 
 constexpr float kTop = 15;
-constexpr std::array<float, 4> kSpans = {1.0f, 0.94f, 0.88f, 0.82f};  // of the numbers' range
-constexpr float kScaleMin = 0x1p-24f;                                 // of f16
-constexpr float kNumberMax = 65504;                                   // of f16
-constexpr float kMagic = 12582912.0f;                                 // 1.5 * 2^23: adding it rounds to an integer
+constexpr std::array<float, 6> kSpans = {1.0f, 0.94f, 0.88f, 0.82f, 0.76f, 0.7f};  // of the numbers' range
+constexpr float kScaleMin = 0x1p-24f;                                              // of f16
+constexpr float kMagic = 12582912.0f;                                              // 1.5 * 2^23: adding it rounds to an integer
 
 float nearest_integer(float number) { return number + kMagic - kMagic; }
 
@@ -21,8 +20,14 @@ struct Trial {
   float error = std::numeric_limits<float>::infinity();  // sum of squares
 };
 
+// Numbers to be rounded, and by what the squares of their errors are multiplied: as many.
+struct Weighted {
+  std::span<const float> numbers, squares;
+};
+
 // Rounds the numbers to the nearest levels of a scale and an offset, which become f16 first.
-Trial round_with(std::span<const float> numbers, float scale, float offset) {
+Trial round_with(const Weighted& weighted, float scale, float offset) {
+  const std::span<const float> numbers = weighted.numbers;
   Trial trial;
   trial.group.scale = to_float16(scale);
   trial.group.offset = to_float16(offset);
@@ -34,27 +39,30 @@ Trial round_with(std::span<const float> numbers, float scale, float offset) {
     const float level = nearest_integer(place < 0 ? 0 : place > kTop ? kTop : place);
     trial.group.levels[i] = static_cast<std::uint8_t>(level);
     const float error = kept * level + start - numbers[i];
-    trial.error += error * error;
+    trial.error += weighted.squares[i] * error * error;
   }
   return trial;
 }
 
 // The same levels with the scale and offset that fit them best, and the numbers rounded to these.
-Trial refined(std::span<const float> numbers, const Trial& trial) {
-  float levels = 0, squares = 0, sum = 0, products = 0;
+Trial refined(const Weighted& weighted, const Trial& trial) {
+  const auto [numbers, squares] = weighted;
+  float count = 0, level_sum = 0, sum = 0;
   for (std::size_t i = 0; i < numbers.size(); ++i) {
-    const float level = trial.group.levels[i];
-    levels += level;
-    squares += level * level;
-    sum += numbers[i];
-    products += level * numbers[i];
+    count += squares[i];
+    level_sum += squares[i] * trial.group.levels[i];
+    sum += squares[i] * numbers[i];
   }
-  const auto count = static_cast<float>(numbers.size());
-  const float spread = count * squares - levels * levels;
-  if (spread <= 0) return trial;
-  const float scale = (count * products - levels * sum) / spread;
-  if (!(scale > 0)) return trial;
-  return round_with(numbers, scale, (sum - scale * levels) / count);
+  const float mean_level = level_sum / count, mean = sum / count;
+  float spread = 0, products = 0;
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const float distance = trial.group.levels[i] - mean_level;
+    spread += squares[i] * distance * distance;
+    products += squares[i] * distance * (numbers[i] - mean);
+  }
+  const float scale = products / spread;
+  if (!(spread > 0 && scale > 0)) return trial;
+  return round_with(weighted, scale, mean - scale * mean_level);
 }
 
 // Between different numbers; infinity if they are all the same. Compares every two, in loops over vectors: that is faster than sorting.
@@ -109,24 +117,32 @@ std::optional<Int4Group> find_equal_group(std::span<const float> numbers, float 
 
 }  // namespace
 
-Int4Group round_to_int4(std::span<const float> numbers) {
+Int4Group round_to_int4(std::span<const float> numbers, std::span<const float> squares) {
+  static constexpr std::array<float, kInt4Group> kEqual = [] {
+    std::array<float, kInt4Group> ones{};
+    ones.fill(1);
+    return ones;
+  }();
+  const Weighted weighted{numbers, squares.empty() ? std::span<const float>(kEqual).first(numbers.size()) : squares};
   float low = numbers.front(), high = numbers.front();
   bool is_in_range = true;
   for (const float number : numbers) {
     low = std::min(low, number);
     high = std::max(high, number);
-    is_in_range = is_in_range && std::abs(number) <= kNumberMax;
+    is_in_range = is_in_range && std::abs(number) <= kInt4NumberMax;
   }
   if (!is_in_range) return {.scale = {}, .offset = to_float16(std::numeric_limits<float>::quiet_NaN()), .levels = {}};
   const float range = high - low, step = smallest_step(numbers);
-  Trial best = round_with(numbers, range / kTop, low);
+  Trial best = round_with(weighted, range / kTop, low);
   if (range > 0 && range <= (kTop + 0.5f) * step) {
     if (const std::optional<Int4Group> equal = find_equal_group(numbers, low, high, step)) return *equal;
-    const Trial trial = refined(numbers, round_with(numbers, range / nearest_integer(range / step), low));  // nearly on fewer levels
+    const Trial trial = refined(weighted, round_with(weighted, range / nearest_integer(range / step), low));  // nearly on fewer levels
     if (trial.error < best.error) best = trial;
   }
   for (const float span : kSpans) {
-    const Trial trial = refined(numbers, round_with(numbers, range * span / kTop, low + range * (1 - span) / 2));
+    const Trial first = refined(weighted, round_with(weighted, range * span / kTop, low + range * (1 - span) / 2));
+    const Trial second = refined(weighted, first);
+    const Trial& trial = second.error < first.error ? second : first;
     if (trial.error < best.error) best = trial;
   }
   return best.group;

@@ -12,6 +12,7 @@ namespace slora {
 // Numbers in four bits: a group of 32 has a scale and an offset in f16, and each number a level from 0 to 15. Its value is scale * level +
 // offset, in fp32. What llama.cpp's Q4_0 and Q4_1 keep is of this form without rounding it again.
 inline constexpr std::int64_t kInt4Group = 32;
+inline constexpr float kInt4NumberMax = 65504;  // the largest f16
 
 struct Int4Group {
   Float16 scale{};
@@ -28,7 +29,8 @@ struct Int4Group {
 
 // Numbers that a group has to the bit are kept so, whatever file they are from. Else the nearest of some groups tried: the levels span all
 // numbers or a little less, scale and offset then fit the levels by least squares. With NaN, infinity or numbers beyond f16 the values are
-// not finite. Requires: 1 to kInt4Group numbers; further levels are 0.
-[[nodiscard]] Int4Group round_to_int4(std::span<const float> numbers);
+// not finite. `squares`, as many or none: by what each number's squared error is multiplied; they are above 0. Requires: 1 to kInt4Group
+// numbers; further levels are 0.
+[[nodiscard]] Int4Group round_to_int4(std::span<const float> numbers, std::span<const float> squares = {});
 
 }  // namespace slora

@@ -103,5 +103,28 @@ TEST(Int4, TakesAnyNumbers) {
   }
 }
 
+// One input of the group is a thousand times as large as the others.
+TEST(Int4, ErrsLeastWhereErrorsCountMost) {
+  std::mt19937_64 random(11);
+  double plain = 0, weighted = 0;
+  for (int run = 0; run < 200; ++run) {
+    std::vector<float> numbers(kInt4Group), squares(kInt4Group, 1.0f);
+    for (float& number : numbers) number = std::normal_distribution<float>(0.0f, 0.02f)(random);
+    const std::size_t large = random() % kInt4Group;
+    squares[large] = 1e6f;
+    const auto error = [&](const Int4Group& group) {
+      double sum = 0;
+      for (std::size_t i = 0; i < numbers.size(); ++i) sum += squares[i] * std::pow(group.value(i) - numbers[i], 2);
+      return sum;
+    };
+    const Int4Group without = round_to_int4(numbers);
+    plain += error(without);
+    weighted += error(round_to_int4(numbers, squares));
+    const std::vector<float> equal(kInt4Group, 1.0f);
+    EXPECT_EQ(round_to_int4(numbers, equal).levels, without.levels);
+  }
+  EXPECT_LT(weighted, 0.1 * plain);
+}
+
 }  // namespace
 }  // namespace slora

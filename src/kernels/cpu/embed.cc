@@ -53,12 +53,27 @@ void embed_row(float* out, const Int4Weight& table, std::int64_t row) {
   }
 }
 
+template <class Coarse, class Fine>
+void embed_row(float* out, const MixedWeight<Coarse, Fine>& table, std::int64_t row) {
+  if (row < table.coarse.out) {
+    embed_row(out, table.coarse, row);
+  } else {
+    embed_row(out, table.fine, row);
+  }
+}
+
+std::int64_t rows_of(const auto& table) { return table.out; }
+template <class Coarse, class Fine>
+std::int64_t rows_of(const MixedWeight<Coarse, Fine>& table) {
+  return table.fine.out;
+}
+
 template <class Weight>
 void embed_rows(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Weight& table, TokenId first_token) {
   constexpr std::int64_t kElementCost = 8;  // mostly cache misses
   pool.parallel_rows(out.rows, kElementCost * out.cols, [&](std::int64_t t) {
     const std::int64_t row = ids[static_cast<std::size_t>(t)] - first_token;
-    if (row >= 0 && row < table.out) {
+    if (row >= 0 && row < rows_of(table)) {
       embed_row(out.row<float>(t), table, row);
     } else {
       std::fill_n(out.row<float>(t), out.cols, 0.0f);
@@ -75,6 +90,12 @@ void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int
   embed_rows(pool, out, ids, table, first_token);
 }
 void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int4Weight& table, TokenId first_token) {
+  embed_rows(pool, out, ids, table, first_token);
+}
+void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int4Int8Weight& table, TokenId first_token) {
+  embed_rows(pool, out, ids, table, first_token);
+}
+void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int8Bf16Weight& table, TokenId first_token) {
   embed_rows(pool, out, ids, table, first_token);
 }
 

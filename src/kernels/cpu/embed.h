@@ -2,9 +2,7 @@
 #include <span>
 
 #include "base/ids.h"
-#include "kernels/cpu/int4_weight.h"
-#include "kernels/cpu/int8_weight.h"
-#include "kernels/cpu/packed_weight.h"
+#include "kernels/cpu/mixed_weight.h"
 #include "kernels/cpu/thread_pool.h"
 
 namespace slora::cpu {
@@ -14,5 +12,7 @@ namespace slora::cpu {
 void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const PackedWeight& table, TokenId first_token);
 void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int8Weight& table, TokenId first_token);
 void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int4Weight& table, TokenId first_token);
+void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int4Int8Weight& table, TokenId first_token);
+void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int8Bf16Weight& table, TokenId first_token);
 
 }  // namespace slora::cpu

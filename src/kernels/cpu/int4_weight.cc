@@ -5,7 +5,7 @@
 
 namespace slora::cpu {
 
-std::int64_t pack_rows(const Int4Weight& weight, std::int64_t row_begin, Tensor rows) {
+std::int64_t pack_rows(const Int4Weight& weight, std::int64_t row_begin, Tensor rows, std::span<const float> squares) {
   check(row_begin >= 0 && row_begin + rows.rows <= weight.out && rows.cols == weight.in, "expected rows within the weight");
   std::array<float, Int4Weight::kGroup> numbers;
   std::int64_t kept = 0;
@@ -16,7 +16,8 @@ std::int64_t pack_rows(const Int4Weight& weight, std::int64_t row_begin, Tensor 
       const auto count = static_cast<std::size_t>(std::min(Int4Weight::kGroup, weight.in - begin));
       const std::byte* from = rows.row_bytes(row - row_begin) + begin * static_cast<std::int64_t>(bytes_of(rows.dtype));
       convert_to_float(numbers.data(), from, rows.dtype, count);
-      const Int4Group rounded = round_to_int4(std::span(numbers).first(count));
+      const Int4Group rounded = round_to_int4(std::span(numbers).first(count),
+                                              squares.empty() ? squares : squares.subspan(static_cast<std::size_t>(begin), count));
       if (rounded.has(std::span(numbers).first(count))) kept += static_cast<std::int64_t>(count);
       std::uint32_t* words = weight.group(panel, group);
       for (std::int64_t step = 0; step < Int4Weight::kGroupSteps; ++step) {

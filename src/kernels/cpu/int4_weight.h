@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "tensor/int4.h"
 #include "tensor/tensor.h"
@@ -23,11 +24,12 @@ struct Int4Weight {
   std::uint32_t* words = nullptr;
   std::int64_t out = 0;
   std::int64_t in = 0;
+  std::int64_t first_panel = 0;  // the one at `words`: those before it are of another weight (mixed_weight.h)
 
   [[nodiscard]] std::int64_t group_count() const { return (in + kGroup - 1) / kGroup; }
   [[nodiscard]] std::int64_t panel_count() const { return (out + kPanelCols - 1) / kPanelCols; }
   [[nodiscard]] std::int64_t panel_words() const { return group_count() * kGroupWords; }
-  [[nodiscard]] std::uint32_t* panel(std::int64_t index) const { return words + index * panel_words(); }
+  [[nodiscard]] std::uint32_t* panel(std::int64_t index) const { return words + (index - first_panel) * panel_words(); }
   [[nodiscard]] std::uint32_t* group(std::int64_t panel_index, std::int64_t index) const {
     return panel(panel_index) + index * kGroupWords;
   }
@@ -36,11 +38,14 @@ struct Int4Weight {
   [[nodiscard]] std::int64_t quads_of(std::int64_t /*group_index*/) const { return kGroupQuads; }
   // The first of a group's scales; the offsets follow.
   [[nodiscard]] static Float16* scales(std::uint32_t* group) { return reinterpret_cast<Float16*>(group + kGroupSteps * kPanelCols); }
-  [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(panel_count() * panel_words()) * sizeof(std::uint32_t); }
+  [[nodiscard]] std::size_t bytes() const {
+    return static_cast<std::size_t>((panel_count() - first_panel) * panel_words()) * sizeof(std::uint32_t);
+  }
 };
 
 // Writes rows [row_begin, row_begin + rows.rows) of W, given in f32, f16 or bf16: how many of their numbers are in groups that are kept to
-// the bit. A group with NaN or infinity makes every product with it NaN. Requires: the memory was zero before.
-std::int64_t pack_rows(const Int4Weight& weight, std::int64_t row_begin, Tensor rows);
+// the bit. `squares` as in round_to_int4(), [in] or empty. A group with NaN or infinity makes every product with it NaN. Requires: the
+// memory was zero before.
+std::int64_t pack_rows(const Int4Weight& weight, std::int64_t row_begin, Tensor rows, std::span<const float> squares);
 
 }  // namespace slora::cpu

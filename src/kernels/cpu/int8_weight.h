@@ -24,12 +24,13 @@ struct Int8Weight {
   std::uint32_t* words = nullptr;
   std::int64_t out = 0;
   std::int64_t in = 0;
+  std::int64_t first_panel = 0;  // the one at `words`: those before it are of another weight (mixed_weight.h)
 
   [[nodiscard]] static constexpr std::int64_t words_of(std::int64_t quads) { return quads * kPanelCols + kScaleWords; }
   [[nodiscard]] std::int64_t group_count() const { return (in + kGroup - 1) / kGroup; }
   [[nodiscard]] std::int64_t panel_count() const { return (out + kPanelCols - 1) / kPanelCols; }
   [[nodiscard]] std::int64_t panel_words() const { return (in + 3) / 4 * kPanelCols + group_count() * kScaleWords; }
-  [[nodiscard]] std::uint32_t* panel(std::int64_t index) const { return words + index * panel_words(); }
+  [[nodiscard]] std::uint32_t* panel(std::int64_t index) const { return words + (index - first_panel) * panel_words(); }
   [[nodiscard]] std::uint32_t* group(std::int64_t panel_index, std::int64_t index) const {
     return panel(panel_index) + index * words_of(kGroupQuads);
   }
@@ -40,7 +41,9 @@ struct Int8Weight {
     const std::int64_t rest = (in + 3) / 4 - group_index * kGroupQuads;
     return rest < kGroupQuads ? rest : kGroupQuads;
   }
-  [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(panel_count() * panel_words()) * sizeof(std::uint32_t); }
+  [[nodiscard]] std::size_t bytes() const {
+    return static_cast<std::size_t>((panel_count() - first_panel) * panel_words()) * sizeof(std::uint32_t);
+  }
 };
 
 // Writes rows [row_begin, row_begin + rows.rows) of W, given in f32, f16 or bf16. Each group is rotated back and then rounded to 255 levels

@@ -15,58 +15,57 @@ std::int64_t item_panels(std::size_t tile_count) { return tile_count <= 1 ? kIte
 // prefetches fit the second-level cache.
 constexpr std::int64_t kSideBySideRows = 3;
 
+template <class Weight>
+constexpr bool kReadsTiles = false;  // of bf16
+template <>
+constexpr bool kReadsTiles<PackedWeight> = true;
+template <class Coarse, class Fine>
+constexpr bool kReadsTiles<MixedWeight<Coarse, Fine>> = kReadsTiles<Coarse> || kReadsTiles<Fine>;
+
+std::int64_t out_of(const auto& weight) { return weight.out; }
+template <class Coarse, class Fine>
+std::int64_t out_of(const MixedWeight<Coarse, Fine>& weight) {
+  return weight.fine.out;
+}
+
 auto gated_of(const Kernels& kernels, Activation activation) {
   return activation == Activation::silu ? kernels.gated_silu : kernels.gated_gelu_tanh;
 }
 
 }  // namespace
 
-void Linear::run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
-                 std::span<const AppliedRecord> records) {
-  check(x.dtype == DType::bf16 && y.dtype == DType::f32, "expected x in bf16 and y in fp32");
-  general_.pick(x, z, bias, weight.out, records);
-  pack_tiles(general_.inputs(), z, general_.others(), x.rows);
-  const LinearCall call{y, weight, tiles_.tile(0), x_tile_count_, bias, expands_};
-  pool_.parallel_ranges(weight.panel_count(), item_panels(x_tile_count_),
-                        [&](std::int64_t begin, std::int64_t end, int) { kernels_.linear_columns(call, begin, end); });
-  deferred_.run(y);
-  general_.run(y, weight);
+template <class Weight>
+auto Linear::prepare(Tensor y, Tensor x, const Weight& weight, std::span<const float> bias, Tensor z,
+                     std::span<const AppliedRecord> records) {
+  general_.pick(x, z, bias, out_of(weight), records);
+  pack_tiles(kReadsTiles<Weight> ? general_.inputs() : Tensor{}, z, general_.others(), x.rows);
+  return call_of(y, weight, bias);
 }
 
 template <class Weight>
 void Linear::run(Tensor y, Tensor x, const Weight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records) {
   check(x.dtype == DType::bf16 && y.dtype == DType::f32, "expected x in bf16 and y in fp32");
-  general_.pick(x, z, bias, weight.out, records);
-  pack_tiles({}, z, general_.others(), x.rows);
-  const ByteLinearCall<Weight> call{y, weight, rows_for<Weight>().pack(general_.inputs(), pool_), bias, expands_};
-  pool_.parallel_ranges(weight.panel_count(), kItemPanels,
-                        [&](std::int64_t begin, std::int64_t end, int) { kernels_.of<Weight>().linear_columns(call, begin, end); });
+  const auto call = prepare(y, x, weight, bias, z, records);
+  pool_.parallel_ranges(weight.panel_count(), item_panels(x_tile_count_),
+                        [&](std::int64_t begin, std::int64_t end, int) { run_columns(kernels_, call, begin, end); });
   deferred_.run(y);
   general_.run(y, weight);
-}
-
-void Linear::run_gated(Tensor out, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
-                       std::span<const AppliedRecord> records, Activation activation) {
-  check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "expected x and out in bf16");
-  general_.pick(x, z, bias, weight.out, records);
-  pack_tiles(general_.inputs(), z, general_.others(), x.rows);
-  gate(out, LinearCall{{}, weight, tiles_.tile(0), x_tile_count_, bias, expands_}, kernels_.linear_columns, activation);
 }
 
 template <class Weight>
 void Linear::run_gated(Tensor out, Tensor x, const Weight& weight, std::span<const float> bias, Tensor z,
                        std::span<const AppliedRecord> records, Activation activation) {
   check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "expected x and out in bf16");
-  general_.pick(x, z, bias, weight.out, records);
-  pack_tiles({}, z, general_.others(), x.rows);
-  gate(out, ByteLinearCall<Weight>{{}, weight, rows_for<Weight>().pack(general_.inputs(), pool_), bias, expands_},
-       kernels_.of<Weight>().linear_columns, activation);
+  const auto call = prepare({}, x, weight, bias, z, records);
+  if (deferred_.empty() && general_.empty()) {
+    gate(out, call, activation);
+  } else {
+    gate_deferred(out, weight, call, activation);
+  }
 }
 
 template <class Call>
-void Linear::gate(Tensor out, const Call& product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end),
-                  Activation activation) {
-  if (!deferred_.empty() || !general_.empty()) return gate_deferred(out, product, columns, activation);
+void Linear::gate(Tensor out, const Call& product, Activation activation) {
   const auto gated = gated_of(kernels_, activation);
   constexpr std::int64_t kWidth = (kItemPanels + 1) * kPanelCols;  // one more panel, since up's columns may begin within a panel
   const std::int64_t half = out.rows * kWidth;
@@ -75,10 +74,9 @@ void Linear::gate(Tensor out, const Call& product, void (*columns)(const Call& c
   const auto multiply = [&](float* y, std::int64_t begin, std::int64_t end) {
     const std::int64_t panel_begin = begin / kPanelCols;
     Call call = product;
-    call.col_begin = panel_begin * kPanelCols;
-    call.y = {reinterpret_cast<std::byte*>(y), DType::f32, out.rows, kWidth, kWidth};
-    columns(call, panel_begin, (end + kPanelCols - 1) / kPanelCols);
-    return y + (begin - call.col_begin);
+    set_output(call, {reinterpret_cast<std::byte*>(y), DType::f32, out.rows, kWidth, kWidth}, panel_begin * kPanelCols);
+    run_columns(kernels_, call, panel_begin, (end + kPanelCols - 1) / kPanelCols);
+    return y + (begin - panel_begin * kPanelCols);
   };
   const auto run_panels = [&](std::int64_t panel_begin, std::int64_t panel_end, int worker) {
     const std::int64_t begin = panel_begin * kPanelCols, end = std::min(panel_end * kPanelCols, out.cols);
@@ -93,17 +91,17 @@ void Linear::gate(Tensor out, const Call& product, void (*columns)(const Call& c
   pool_.parallel_ranges((out.cols + kPanelCols - 1) / kPanelCols, run_max, run_panels);
 }
 
-template <class Call>
-void Linear::gate_deferred(Tensor out, Call product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end),
-                           Activation activation) {
+template <class Weight, class Call>
+void Linear::gate_deferred(Tensor out, const Weight& weight, Call product, Activation activation) {
   const std::int64_t width = 2 * out.cols;
   const auto gated = gated_of(kernels_, activation);
   auto* y = scratch_.take<float>(static_cast<std::size_t>(out.rows * width));
-  product.y = {reinterpret_cast<std::byte*>(y), DType::f32, out.rows, width, width};
-  pool_.parallel_ranges(product.weight.panel_count(), item_panels(x_tile_count_),
-                        [&](std::int64_t begin, std::int64_t end, int) { columns(product, begin, end); });
-  deferred_.run(product.y);
-  general_.run(product.y, product.weight);
+  const Tensor whole{reinterpret_cast<std::byte*>(y), DType::f32, out.rows, width, width};
+  set_output(product, whole, 0);
+  pool_.parallel_ranges(weight.panel_count(), item_panels(x_tile_count_),
+                        [&](std::int64_t begin, std::int64_t end, int) { run_columns(kernels_, product, begin, end); });
+  deferred_.run(whole);
+  general_.run(whole, weight);
   pool_.parallel_rows(out.rows, width,
                       [&](std::int64_t t) { gated(out.row<Bfloat16>(t), y + t * width, y + t * width + out.cols, out.cols); });
 }
@@ -142,13 +140,25 @@ void Linear::add_z_tiles(Tensor z, const AppliedRecord& applied) {
   }
 }
 
-template void Linear::run(Tensor y, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
+template void Linear::run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
                           std::span<const AppliedRecord> records);
-template void Linear::run(Tensor y, Tensor x, const Int4Weight& weight, std::span<const float> bias, Tensor z,
+template void Linear::run_gated(Tensor out, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
+                                std::span<const AppliedRecord> records, Activation activation);
+template void Linear::run(Tensor y, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
                           std::span<const AppliedRecord> records);
 template void Linear::run_gated(Tensor out, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
                                 std::span<const AppliedRecord> records, Activation activation);
+template void Linear::run(Tensor y, Tensor x, const Int4Weight& weight, std::span<const float> bias, Tensor z,
+                          std::span<const AppliedRecord> records);
 template void Linear::run_gated(Tensor out, Tensor x, const Int4Weight& weight, std::span<const float> bias, Tensor z,
+                                std::span<const AppliedRecord> records, Activation activation);
+template void Linear::run(Tensor y, Tensor x, const Int4Int8Weight& weight, std::span<const float> bias, Tensor z,
+                          std::span<const AppliedRecord> records);
+template void Linear::run_gated(Tensor out, Tensor x, const Int4Int8Weight& weight, std::span<const float> bias, Tensor z,
+                                std::span<const AppliedRecord> records, Activation activation);
+template void Linear::run(Tensor y, Tensor x, const Int8Bf16Weight& weight, std::span<const float> bias, Tensor z,
+                          std::span<const AppliedRecord> records);
+template void Linear::run_gated(Tensor out, Tensor x, const Int8Bf16Weight& weight, std::span<const float> bias, Tensor z,
                                 std::span<const AppliedRecord> records, Activation activation);
 
 }  // namespace slora::cpu

@@ -4,7 +4,7 @@
 
 #include "kernels/cpu/expand_deferred.h"
 #include "kernels/cpu/general_records.h"
-#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/linear_call.h"
 #include "ops/activation.h"
 
 namespace slora::cpu {
@@ -24,16 +24,13 @@ class Linear {
         deferred_(kernels, pool),
         general_(kernels, pool) {}
 
-  void run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records);
   // With an Int8Weight or Int4Weight x is quantised too: integer products, exact within a group of inputs, are scaled and summed in fp32
-  // over the groups.
+  // over the groups. A MixedWeight has x in the form of each part.
   template <class Weight>
   void run(Tensor y, Tensor x, const Weight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records);
 
   // out[t, i] = activation(y[t, i]) * y[t, n + i], out [T, n] bf16. y [T, 2n] is never stored whole: each work item computes a few of its
   // columns, which stay in cache.
-  void run_gated(Tensor out, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
-                 std::span<const AppliedRecord> records, Activation activation);
   template <class Weight>
   void run_gated(Tensor out, Tensor x, const Weight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records,
                  Activation activation);
@@ -47,17 +44,29 @@ class Linear {
       return int4_rows_;
     }
   }
-  // Fills expands_, and tiles_ with the rows of x (an empty x if it is quantised) and of z.
+  // Packs what the product reads: x as the weight wants it, and z.
+  template <class Weight>
+  auto prepare(Tensor y, Tensor x, const Weight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records);
+  [[nodiscard]] LinearCall call_of(Tensor y, const PackedWeight& weight, std::span<const float> bias) {
+    return {y, weight, tiles_.tile(0), x_tile_count_, bias, expands_};
+  }
+  template <class Weight>
+  [[nodiscard]] ByteLinearCall<Weight> call_of(Tensor y, const Weight& weight, std::span<const float> bias) {
+    return {y, weight, rows_for<Weight>().pack(general_.inputs(), pool_), bias, expands_};
+  }
+  template <class Coarse, class Fine>
+  [[nodiscard]] auto call_of(Tensor y, const MixedWeight<Coarse, Fine>& weight, std::span<const float> bias) {
+    return MixedLinearCall{call_of(y, weight.coarse, bias), call_of(y, weight.fine, bias)};
+  }
+  // Fills expands_, and tiles_ with the rows of x (an empty x if it is only quantised) and of z.
   void pack_tiles(Tensor x, Tensor z, std::span<const AppliedRecord> records, std::int64_t rows);
   void add_z_tiles(Tensor z, const AppliedRecord& applied);
-  // Computes y in parts with `columns`, and writes its gated values to out.
+  // Computes y in parts, and writes its gated values to out.
   template <class Call>
-  void gate(Tensor out, const Call& product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end),
-            Activation activation);
+  void gate(Tensor out, const Call& product, Activation activation);
   // The same when some records are added after the whole product: then all of y is stored.
-  template <class Call>
-  void gate_deferred(Tensor out, Call product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end),
-                     Activation activation);
+  template <class Weight, class Call>
+  void gate_deferred(Tensor out, const Weight& weight, Call product, Activation activation);
 
   const Kernels& kernels_;
   ThreadPool& pool_;

@@ -14,12 +14,15 @@ struct PackedWeight {
   std::uint32_t* words = nullptr;
   std::int64_t out = 0;
   std::int64_t in = 0;
+  std::int64_t first_panel = 0;  // the one at `words`: those before it are of another weight (mixed_weight.h)
 
   [[nodiscard]] std::int64_t pairs() const { return (in + 1) / 2; }
   [[nodiscard]] std::int64_t panel_count() const { return (out + kPanelCols - 1) / kPanelCols; }
   [[nodiscard]] std::int64_t panel_words() const { return pairs() * kPanelCols; }
-  [[nodiscard]] std::uint32_t* panel(std::int64_t index) const { return words + index * panel_words(); }
-  [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(panel_count() * panel_words()) * sizeof(std::uint32_t); }
+  [[nodiscard]] std::uint32_t* panel(std::int64_t index) const { return words + (index - first_panel) * panel_words(); }
+  [[nodiscard]] std::size_t bytes() const {
+    return static_cast<std::size_t>((panel_count() - first_panel) * panel_words()) * sizeof(std::uint32_t);
+  }
 };
 
 // Writes rows [row_begin, row_begin + rows.rows) of W, given in f32, f16 or bf16, rounded to bf16. Requires: the memory was zero before.

@@ -20,14 +20,6 @@ struct SliceCols {
 
 bool is_of_one_slice(const RecordView& a, const RecordView& b) { return a.slice_begin == b.slice_begin && a.out == b.out; }
 
-void columns(const Kernels& kernels, const LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end) {
-  kernels.linear_columns(call, panel_begin, panel_end);
-}
-template <class Weight>
-void columns(const Kernels& kernels, const ByteLinearCall<Weight>& call, std::int64_t panel_begin, std::int64_t panel_end) {
-  kernels.of<Weight>().linear_columns(call, panel_begin, panel_end);
-}
-
 // out = A[rank, :] * x
 void scale_by_rank(Bfloat16* out, const Bfloat16* x, const TiledMatrix& a, std::int32_t rank) {
   for (const Tile& tile : a) {
@@ -111,15 +103,15 @@ void ScaledProducts::multiply(Tensor y, Tensor x, const Weight& weight) {
   pool_.parallel_ranges(last_panel - first_panel, kScaledPanels, [&](std::int64_t begin, std::int64_t end, int worker) {
     auto item = call;
     float* const product = products + worker * count * kScaledCols;
-    item.col_begin = (first_panel + begin) * kPanel;
-    item.y = {reinterpret_cast<std::byte*>(product), DType::f32, count, kScaledCols, kScaledCols};
-    columns(kernels_, item, first_panel + begin, first_panel + end);
-    const std::int64_t col_begin = std::max(slice_begin, item.col_begin), col_end = std::min(slice_end, (first_panel + end) * kPanel);
+    const std::int64_t item_begin = (first_panel + begin) * kPanel;
+    set_output(item, {reinterpret_cast<std::byte*>(product), DType::f32, count, kScaledCols, kScaledCols}, item_begin);
+    run_columns(kernels_, item, first_panel + begin, first_panel + end);
+    const std::int64_t col_begin = std::max(slice_begin, item_begin), col_end = std::min(slice_end, (first_panel + end) * kPanel);
     for (std::int64_t i = 0; i < count; ++i) {
       const Row& row = rows_[static_cast<std::size_t>(i)];
       const AppliedRecord& applied = *row.factors.applied;
       float* const to = y.row<float>(row.index) + col_begin;
-      const float* const from = product + i * kScaledCols + (col_begin - item.col_begin);
+      const float* const from = product + i * kScaledCols + (col_begin - item_begin);
       if (row.factors.is_hadamard) {
         add_rank(to, from, *applied.record, row.rank, applied.weight * applied.record->scale,
                  {col_begin - slice_begin, col_end - slice_begin});
@@ -149,5 +141,7 @@ ByteLinearCall<Int4Weight> ScaledProducts::packed(Tensor inputs, const Int4Weigh
 template void ScaledProducts::run_all(Tensor y, Tensor x, const PackedWeight& weight);
 template void ScaledProducts::run_all(Tensor y, Tensor x, const Int8Weight& weight);
 template void ScaledProducts::run_all(Tensor y, Tensor x, const Int4Weight& weight);
+template void ScaledProducts::run_all(Tensor y, Tensor x, const Int4Int8Weight& weight);
+template void ScaledProducts::run_all(Tensor y, Tensor x, const Int8Bf16Weight& weight);
 
 }  // namespace slora::cpu

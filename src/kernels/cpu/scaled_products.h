@@ -2,7 +2,7 @@
 #include <span>
 #include <vector>
 
-#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/linear_call.h"
 
 namespace slora::cpu {
 
@@ -46,6 +46,10 @@ class ScaledProducts {
   LinearCall packed(Tensor inputs, const PackedWeight& weight);
   ByteLinearCall<Int8Weight> packed(Tensor inputs, const Int8Weight& weight);
   ByteLinearCall<Int4Weight> packed(Tensor inputs, const Int4Weight& weight);
+  template <class Coarse, class Fine>
+  auto packed(Tensor inputs, const MixedWeight<Coarse, Fine>& weight) {
+    return MixedLinearCall{packed(inputs, weight.coarse), packed(inputs, weight.fine)};
+  }
 
   const Kernels& kernels_;
   ThreadPool& pool_;
