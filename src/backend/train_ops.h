@@ -49,7 +49,7 @@ class TrainOps {
                                const AttendParams& params) = 0;
 
   // losses[r] of row r of logits [rows, vocab] fp32, and in place of the logits weight * (softmax(logits) - 1 at the token). The bits of a
-  // loss are those of Ops::score() for the same logits; where one of these is NaN or infinity, the loss is NaN.
+  // loss are those of Ops::score() for the same logits; where one of these is NaN or +infinity, the loss is NaN.
   virtual void cross_entropy(std::span<LabelLoss> losses, Tensor logits, std::span<const LabelRow> labels) = 0;
 
   // out[rows[i], :] = in[i, :], fp32, and zeros in the other rows of out.
