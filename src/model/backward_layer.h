@@ -39,7 +39,7 @@ struct TrainedLayer {
   std::function<std::span<const TrainedRows>(SiteKind)> modules_at;
   // The first site with modules, in a layer below which there is none: the derivative by its inputs is not computed. None: there are
   // modules below, and the derivative by the residual before the layer is.
-  std::optional<SiteKind> first_site;
+  std::optional<SiteKind> first_site{};
 };
 
 // The derivatives of a layer, by the values that its forward pass computed with: adds those of its modules to their gradients. Requires: a

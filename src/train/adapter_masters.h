@@ -40,8 +40,8 @@ struct AdapterMasters {
   std::int32_t rank = 0;  // of modules for which no pattern says another, as alpha
   double alpha = 0;
   bool scale_by_root_of_rank = false;
-  std::vector<MasterModule> modules;  // ordered by (site, slice_begin)
-  std::vector<float> values;          // A and B of each module
+  std::vector<MasterModule> modules{};  // ordered by (site, slice_begin)
+  std::vector<float> values{};          // A and B of each module
 };
 
 // What the options ask for: without an initial adapter, A of each module uniform in +-1/sqrt(in) and B zero, drawn by the seed; else the

@@ -11,8 +11,11 @@ namespace {
 
 Tensor first_rows(Tensor tensor, std::int64_t rows) { return tensor.data == nullptr ? Tensor{} : tensor.rows_from(0, rows); }
 
-bool is_branch_norm(const LayerModule& module) {
-  return module.role == TensorRole::attention_out_norm || module.role == TensorRole::mlp_out_norm;
+// Whether the layers have a norm of such a role.
+bool has_norm(const ModelConfig& config, TensorRole role) {
+  return std::ranges::any_of(traits_of(config.family).tensors->layer, [&](const LayerModule& module) {
+    return module.role == role && (module.is_present == nullptr || config.*module.is_present);
+  });
 }
 
 // Without numbers it has rows all the same.
@@ -29,8 +32,8 @@ PassShape pass_shape_of(const ModelConfig& config, const ShardShape& shape, cons
                 .kv = shape.kv_width(),
                 .intermediate = shape.mlp.count,
                 .vocabulary = config.vocab_size,
-                .has_qk_norm = config.qk_norm,
-                .has_branch_norm = std::ranges::any_of(traits_of(config.family).tensors->layer, is_branch_norm),
+                .has_qk_norm = has_norm(config, TensorRole::query_norm),
+                .has_branch_norm = has_norm(config, TensorRole::attention_out_norm),
                 .layer_count = config.layer_count,
                 .first_layer = masters.modules.front().site.layer};
   std::vector<std::int64_t> cols(site_count(config.layer_count));

@@ -13,6 +13,8 @@
 
 namespace slora {
 
+class TensorPlan;
+
 // What the memory of passes over micro-batches is made for.
 struct PassLimits {
   std::int64_t rows = 0;         // of a micro-batch, at most
@@ -67,9 +69,9 @@ class PassMemory {
     Tensor zeros;
   };
   PassMemory(const PassShape& shape, const KvGeometry& kv, const PassLimits& limits);
-  void plan(class TensorPlan& plan, const Backend& backend);
-  void plan_values(class TensorPlan& plan, Values& values, const Backend& backend) const;
-  void plan_gradients(class TensorPlan& plan, const Backend& backend);
+  void plan(TensorPlan& plan, const Backend& backend);
+  void plan_values(TensorPlan& plan, Values& values, const Backend& backend) const;
+  void plan_gradients(TensorPlan& plan, const Backend& backend);
   [[nodiscard]] std::size_t pages_bytes() const;
 
   const PassShape shape_;

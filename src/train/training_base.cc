@@ -50,6 +50,13 @@ Status check_trainable(const ModelConfig& config) {
   return {};
 }
 
+KvGeometry pass_kv_geometry(const TrainingBase& base) {
+  constexpr std::int32_t kPageTokens = 16;
+  KvGeometry kv = make_kv_geometry(base.config, base.backend->kv_dtype(), kPageTokens);
+  kv.layer_count = 1;
+  return kv;
+}
+
 Result<std::unique_ptr<TrainingBase>> load_training_base(const TrainingBaseOptions& options) {
   Result<ModelFolder> opened = open_model_folder(options.folder);
   if (!opened) return error(opened.error().code, "{}: {}", options.folder, opened.error().message);

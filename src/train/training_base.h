@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "formats/model_files.h"
 #include "formats/module_table.h"
+#include "model/kv_geometry.h"
 #include "model/weights.h"
 
 namespace slora {
@@ -22,6 +23,9 @@ struct TrainingBase {
   std::size_t weight_bytes = 0;  // as packed
   std::string digest;            // SHA-256 of config, and of names, shapes, first and last bytes of the tensors
 };
+
+// Of the pages that a pass stores K and V in, of one layer at a time.
+[[nodiscard]] KvGeometry pass_kv_geometry(const TrainingBase& base);
 
 struct TrainingBaseOptions {
   std::string folder;
