@@ -41,14 +41,6 @@ class Training : public ::testing::TestWithParam<std::string> {
   const std::vector<Sample> samples_;
 };
 
-// Backends of this build that train.
-std::vector<std::string> training_backends() {
-  std::vector<std::string> names;
-  for (const char* name : {"reference", "cpu"}) {
-    if ((*create_backend(name, {.threads = 1}))->train_ops() != nullptr) names.emplace_back(name);
-  }
-  return names;
-}
 INSTANTIATE_TEST_SUITE_P(Backends, Training, ::testing::ValuesIn(training_backends()), [](const auto& test) { return test.param; });
 
 TEST_P(Training, HasTheSameBitsForAllLimits) {

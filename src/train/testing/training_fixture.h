@@ -53,7 +53,15 @@ inline AdapterMasters golden_masters(const TrainingBase& base, const AdapterOpti
   return std::move(*masters);
 }
 
-// Room for all golden samples at once, and everything kept.
+// Backends of this build that train.
+inline std::vector<std::string> training_backends() {
+  std::vector<std::string> names;
+  for (const char* name : {"reference", "cpu"}) {
+    if ((*create_backend(name, {.threads = 1}))->train_ops() != nullptr) names.emplace_back(name);
+  }
+  return names;
+}
+// Space for all golden samples at once, and everything kept.
 inline PassLimits wide_limits(const TrainingBase& base) {
   return {.rows = 256, .samples = 8, .head_rows = 64, .kept_layers = base.config.layer_count};
 }
