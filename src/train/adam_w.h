@@ -26,8 +26,10 @@ class AdamW {
   // The state: how many updates there were, and the moments of each number.
   [[nodiscard]] std::int64_t update_count() const { return update_count_; }
   void set_update_count(std::int64_t count) { update_count_ = count; }
-  [[nodiscard]] std::span<float> first_moments() { return first_; }
-  [[nodiscard]] std::span<float> second_moments() { return second_; }
+  [[nodiscard]] std::vector<float>& first_moments() { return first_; }
+  [[nodiscard]] const std::vector<float>& first_moments() const { return first_; }
+  [[nodiscard]] std::vector<float>& second_moments() { return second_; }
+  [[nodiscard]] const std::vector<float>& second_moments() const { return second_; }
 
  private:
   // Numbers that are updated at one rate by one thread.

@@ -23,8 +23,6 @@ bool is_trained(const Site& site) {
          (site.kind == SiteKind::qkv || site.kind == SiteKind::o || site.kind == SiteKind::gate_up || site.kind == SiteKind::down);
 }
 
-std::string_view last_name(std::string_view path) { return path.substr(path.rfind('.') + 1); }
-
 void add_module(AdapterMasters& masters, const ModuleEntry& entry, std::int32_t rank, double alpha) {
   const double divisor = masters.scale_by_root_of_rank ? std::sqrt(rank) : rank;
   MasterModule module{.path = entry.path,

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -10,6 +11,9 @@
 #include "train/train_options.h"
 
 namespace slora {
+
+// "q_proj" of "model.layers.0.self_attn.q_proj"
+[[nodiscard]] inline std::string_view last_name(std::string_view path) { return path.substr(path.rfind('.') + 1); }
 
 // A module that is trained, and where its numbers lie among those of the adapter.
 struct MasterModule {

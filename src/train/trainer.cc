@@ -36,11 +36,11 @@ AdapterMasters Trainer::result() const {
   return masters;
 }
 
-TrainingState Trainer::state() {
+TrainingState Trainer::state() const {
   TrainingState state = state_;
-  state.values.assign(adapter_.values().begin(), adapter_.values().end());
-  state.first_moments.assign(optimiser_.first_moments().begin(), optimiser_.first_moments().end());
-  state.second_moments.assign(optimiser_.second_moments().begin(), optimiser_.second_moments().end());
+  state.values = adapter_.masters().values;
+  state.first_moments = optimiser_.first_moments();
+  state.second_moments = optimiser_.second_moments();
   return state;
 }
 
@@ -48,8 +48,8 @@ void Trainer::restore(const TrainingState& state) {
   check(state_.step == 0 && stage_ == Stage::begin_step && state.values.size() == adapter_.values().size(),
         "expected the state of an adapter of this size before the first unit of work");
   std::ranges::copy(state.values, adapter_.values().begin());
-  std::ranges::copy(state.first_moments, optimiser_.first_moments().begin());
-  std::ranges::copy(state.second_moments, optimiser_.second_moments().begin());
+  optimiser_.first_moments() = state.first_moments;
+  optimiser_.second_moments() = state.second_moments;
   optimiser_.set_update_count(state.step);
   adapter_.round();
   state_ = state;

@@ -67,7 +67,7 @@ class Trainer {
   // The masters with the numbers that the run gives: those of the best evaluation, or else the last.
   [[nodiscard]] AdapterMasters result() const;
 
-  [[nodiscard]] TrainingState state();
+  [[nodiscard]] TrainingState state() const;
   // Requires: the state of a trainer of the same samples, options and modules; nothing was done yet.
   void restore(const TrainingState& state);
 
