@@ -13,7 +13,7 @@ import importlib
 from pathlib import Path
 
 PARTS = {
-    "text": ("golden_tokenizers", "golden_chat"),
+    "text": ("golden_tokenizers", "golden_chat", "golden_training"),
     "models": ("golden_models",),
     "mixtures": ("golden_mixtures",),
     "mix32": ("golden_mix", "golden_blends"),

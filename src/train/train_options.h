@@ -36,10 +36,11 @@ struct OptimiserOptions {
 
 // What `slora train` is asked for. Constant after it was parsed.
 struct TrainOptions {
-  std::string model;      // folder
-  std::string data;       // JSONL file, or a folder with train.jsonl and maybe valid.jsonl
-  std::string eval_data;  // JSONL file; empty: the folder's valid.jsonl if there is one
-  std::string out;        // PEFT folder to make
+  std::string model;          // folder
+  std::string data;           // JSONL file, or a folder with train.jsonl and maybe valid.jsonl
+  std::string eval_data;      // JSONL file; empty: the folder's valid.jsonl if there is one
+  std::string chat_template;  // Jinja file to use instead of the model's own; empty: none
+  std::string out;            // PEFT folder to make
 
   std::size_t tokens_max = 1024;  // of a sample; what is beyond is cut off
   AdapterOptions adapter;
