@@ -15,12 +15,12 @@ struct AdapterOptions {
   std::string method = "lora";
   std::int32_t rank = 16;
   double alpha = 32;
-  bool scale_by_root_of_rank = false;       // rsLoRA: alpha / sqrt(rank) instead of alpha / rank
-  std::vector<std::string> target_modules;  // last names of modules, such as "q_proj"; empty: all linear modules of the layers
-  std::vector<std::pair<std::string, std::int32_t>> rank_pattern;  // PEFT's patterns of module paths; the first match counts
-  std::vector<std::pair<std::string, double>> alpha_pattern;
+  bool scale_by_root_of_rank = false;         // rsLoRA: alpha / sqrt(rank) instead of alpha / rank
+  std::vector<std::string> target_modules{};  // last names of modules, such as "q_proj"; empty: all linear modules of the layers
+  std::vector<std::pair<std::string, std::int32_t>> rank_pattern{};  // PEFT's patterns of module paths; the first match counts
+  std::vector<std::pair<std::string, double>> alpha_pattern{};
   double dropout = 0;  // only 0 is trained
-  std::string init;    // folder of the adapter to continue; empty: A random, B zero
+  std::string init{};  // folder of the adapter to continue; empty: A random, B zero
 };
 
 // AdamW and its rate.
