@@ -5,15 +5,19 @@
 #include <cstdlib>
 #include <memory>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/model_path.h"
 #include "cli/progress_bar.h"
 #include "cli/runtime_arguments.h"
+#include "cli/train_run.h"
 #include "formats/file.h"
 #include "formats/model_config.h"
 #include "train/data_report.h"
+#include "train/training_base.h"
 #include "train/training_data.h"
 
 namespace slora {
@@ -53,6 +57,9 @@ int run_train(const TrainOptions& options) {
   if (Status known = check_model_folder(options.model); !known) return report(known.error());
   const Result<ModelConfig> config = read_model_config(options.model);
   if (!config) return report(config.error());
+  if (const Status trainable = check_trainable(*config); !trainable && !options.dry_run) return report(trainable.error());
+  if (options.out.empty() && !options.dry_run)
+    return report({"bad_option", "--out: expected the folder of the adapter to make, or --dry-run to look at the data alone", {}});
   const Result<ModelText> text = load_model_text(options.model, options.chat_template, config->vocab_size);
   if (!text) return report(text.error());
   Result<DataFiles> files = find_data_files(options.data);
@@ -60,15 +67,17 @@ int run_train(const TrainOptions& options) {
   if (!options.eval_data.empty()) files->eval = options.eval_data;
   const Result<TrainingData> data = read_data(files->train, *text, options);
   if (!data) return report(data.error());
-  show_samples(*data, *text);
+  if (options.dry_run) show_samples(*data, *text);
   fmt::print("{}", data_summary(*data, file_name(files->train), options.tokens_max));
+  std::vector<Sample> eval_samples;
   if (!files->eval.empty()) {
-    const Result<TrainingData> eval = read_data(files->eval, *text, options);
+    Result<TrainingData> eval = read_data(files->eval, *text, options);
     if (!eval) return report(eval.error());
     fmt::print("\n{}", data_summary(*eval, file_name(files->eval), options.tokens_max));
+    eval_samples = std::move(eval->samples);
   }
   warn_of_ends(*data);
-  return 0;
+  return options.dry_run ? 0 : run_training(options, data->samples, eval_samples);
 }
 
 }  // namespace slora
