@@ -3,18 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <span>
 #include <string_view>
-#include <system_error>
 
 #include "adapters/adapter_files.h"
 #include "formats/json.h"
 #include "formats/new_file.h"
+#include "formats/replaced_file.h"
 #include "formats/safetensors_writer.h"
 
 namespace slora {
@@ -58,38 +56,29 @@ std::string config_text(const AdapterMasters& masters, const ModuleTable& base, 
     if (module.rank != masters.rank) config["rank_pattern"][module.path] = module.rank;
     if (module.alpha != masters.alpha) config["alpha_pattern"][module.path] = module.alpha;
   }
-  return config.dump(2) + "\n";
+  return config.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+// As YAML and JSON write it.
+std::string quoted_text(const std::string& text) { return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+// In a cell of a table.
+std::string cell_of(std::string_view text) {
+  std::string cell;
+  for (const char c : text) {
+    if (c == '|') cell += '\\';
+    cell += c == '\n' ? ' ' : c;
+  }
+  return cell;
 }
 
 std::string readme_text(const AdapterCard& card) {
   std::string text = fmt::format(
-      "---\nbase_model: {0}\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- {1}\n- lora\n---\n\n"
-      "A LoRA adapter of {0}, trained by slora.\n\n| | |\n|---|---|\n",
-      quote(card.base_model), quote("base_model:adapter:" + card.base_model));
-  for (const auto& [name, value] : card.facts) text += fmt::format("| {} | {} |\n", name, value);
+      "---\nbase_model: {}\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- {}\n- lora\n---\n\n"
+      "A LoRA adapter of {}, trained by slora.\n\n| | |\n|---|---|\n",
+      quoted_text(card.base_model), quoted_text("base_model:adapter:" + card.base_model), card.base_model);
+  for (const auto& [name, value] : card.facts) text += fmt::format("| {} | {} |\n", cell_of(name), cell_of(value));
   return text;
-}
-
-Status replace_file(const std::string& folder, std::string_view name, const std::function<Status(const std::string& path)>& write) {
-  const std::string path = (fs::path(folder) / name).string(), unfinished = path + ".unfinished";
-  std::error_code failed;
-  fs::remove(unfinished, failed);  // of a run that was killed
-  if (Status written = write(unfinished); !written) {
-    fs::remove(unfinished, failed);
-    return written;
-  }
-  fs::rename(unfinished, path, failed);
-  if (failed) return error("E_WRITE", "{}: can't be written: {}", quote(path), failed.message());
-  return {};
-}
-
-Status write_text(const std::string& folder, std::string_view name, const std::string& text) {
-  return replace_file(folder, name, [&](const std::string& path) -> Status {
-    Result<NewFile> file = NewFile::create(path);
-    if (!file) return forward_error(file);
-    if (Status written = file->append(text); !written) return written;
-    return file->finish();
-  });
 }
 
 // Tensors in the order of their names.
@@ -119,9 +108,10 @@ Status write_weights(const std::string& path, const AdapterMasters& masters) {
 }  // namespace
 
 Status write_peft_files(const std::string& folder, const AdapterMasters& masters, const ModuleTable& base, const AdapterCard& card) {
-  if (Status written = write_text(folder, kPeftConfig, config_text(masters, base, card)); !written) return written;
-  if (Status written = write_text(folder, "README.md", readme_text(card)); !written) return written;
-  return replace_file(folder, kPeftWeights, [&](const std::string& path) { return write_weights(path, masters); });
+  const fs::path at(folder);
+  if (Status written = replace_text_file(at / kPeftConfig, config_text(masters, base, card)); !written) return written;
+  if (Status written = replace_text_file(at / "README.md", readme_text(card)); !written) return written;
+  return replace_file(at / kPeftWeights, [&](const std::string& path) { return write_weights(path, masters); });
 }
 
 }  // namespace slora
