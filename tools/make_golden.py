@@ -3,7 +3,7 @@
 
 usage: make_golden.py OUT [--only PART ...]
 
-PART is one of: text (tokenizers and chat templates), models, mixtures (of experts), mix32, families, embeddings (of those), nf4, gguf, foreign, quantised,
+PART is one of: text (tokenizers and chat templates), models, mixtures (of experts), mix32, families, embeddings (of those), nf4, gguf, foreign, quantised, gradients,
 refused. Without --only all are made. Needs torch, transformers, peft, tokenizers, gguf, (nf4) bitsandbytes, and what golden_quantised.py
 names; tests/golden/README.md names the versions. One thread, fixed seeds: two runs write the same bytes.
 """
@@ -13,7 +13,7 @@ import importlib
 from pathlib import Path
 
 PARTS = {
-    "text": ("golden_tokenizers", "golden_chat"),
+    "text": ("golden_tokenizers", "golden_chat", "golden_training"),
     "models": ("golden_models",),
     "mixtures": ("golden_mixtures",),
     "mix32": ("golden_mix", "golden_blends"),
@@ -21,6 +21,7 @@ PARTS = {
     "embeddings": ("golden_embeddings",),
     "foreign": ("golden_foreign", "golden_foreign_refused"),
     "nf4": ("golden_nf4",),
+    "gradients": ("golden_gradients",),
     "gguf": ("golden_gguf",),
     "quantised": ("golden_quantised",),
     "refused": ("golden_refused",),

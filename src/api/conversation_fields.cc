@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "api/api_error.h"
+#include "text/chat_messages.h"
 
 namespace slora {
 namespace {
@@ -43,14 +44,10 @@ Status copy_texts(Json& to, const std::string& place, const Json& from, std::ini
   return {};
 }
 
-// OpenAI sends arguments as JSON text; templates expect the object. Text that does not parse, which a model may have written earlier in
-// the conversation, is passed on as text.
 Result<Json> arguments_of(const std::string& place, const Json* arguments) {
-  if (arguments == nullptr || *arguments == "") return Json::object();
-  if (arguments->is_object()) return *arguments;
-  if (!arguments->is_string()) return expected_at(place, "an object, as JSON text", *arguments);
-  Result<Json> parsed = parse_json(arguments->get_ref<const std::string&>());
-  return parsed && parsed->is_object() ? std::move(*parsed) : *arguments;
+  if (arguments == nullptr) return Json::object();
+  if (!arguments->is_object() && !arguments->is_string()) return expected_at(place, "an object, as JSON text", *arguments);
+  return call_arguments(*arguments);
 }
 
 Result<Json> tool_call_of(const std::string& place, const Json& value) {

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "formats/generation_config.h"
 #include "formats/tokenizer_file.h"
+#include "text/end_tokens.h"
 #include "text/tokenizer_class.h"
 
 namespace slora {
@@ -49,21 +50,6 @@ Json without_model(Json& tokenizer) {
   *at = std::move(model);
   rest.erase("model");
   return rest;
-}
-
-TokenizerSettings settings_of(const TokenizerFiles& files) { return {files.added_tokens, files.split_special_tokens.value_or(false)}; }
-
-// The tokens of a tokenizer that end answers, whatever the generation config says: its end token, as in vLLM and SGLang, and Llama 3's end
-// of a message to a tool, as in SGLang.
-std::vector<TokenId> end_tokens_of(const Tokenizer& tokenizer, const TokenizerFiles& files, std::int32_t vocabulary_size) {
-  std::vector<TokenId> ends;
-  const auto add = [&](std::string_view text) {
-    const std::optional<TokenId> id = tokenizer.token_id(text);
-    if (id && *id < vocabulary_size) ends.push_back(*id);
-  };
-  if (const auto eos = files.special_tokens.find("eos_token"); eos != files.special_tokens.end()) add(eos->second);
-  add("<|eom_id|>");
-  return ends;
 }
 
 // The adapter's files with what only the base says. A tokenizer_config.json is complete: nothing about tokens is added to it.
@@ -122,7 +108,7 @@ Result<std::shared_ptr<const TextModel>> TextModel::load(const std::filesystem::
   if (!files) return forward_error(files);
   Json as_read = without_model(*files->tokenizer);
   apply_tokenizer_class(*files);
-  Result<std::shared_ptr<const Tokenizer>> tokenizer = Tokenizer::from_json(*files->tokenizer, settings_of(*files));
+  Result<std::shared_ptr<const Tokenizer>> tokenizer = Tokenizer::from_json(*files->tokenizer, tokenizer_settings(*files));
   if (!tokenizer) return forward_error(tokenizer);
   Result<GenerationConfig> generation = read_generation_config(folder.string(), options.vocabulary_size);
   if (!generation) return forward_error(generation);
@@ -201,7 +187,7 @@ Result<std::shared_ptr<const Tokenizer>> TextModel::tokenizer_of_adapter(Tokeniz
   }
   apply_tokenizer_class(own);
   Result<std::shared_ptr<const Tokenizer>> tokenizer =
-      Tokenizer::of_adapter(*own.tokenizer, settings_of(own), *base.tokenizer_, vocabulary_size);
+      Tokenizer::of_adapter(*own.tokenizer, tokenizer_settings(own), *base.tokenizer_, vocabulary_size);
   if (tokenizer && steps_of(own) == basis.steps) return base.tokenizer_;
   return tokenizer;
 }

@@ -14,6 +14,7 @@
 
 #include "backend/op_args.h"
 #include "backend/ops.h"
+#include "backend/train_ops.h"
 #include "base/result.h"
 #include "ops/adapter_format.h"
 
@@ -185,6 +186,8 @@ class Backend {
   [[nodiscard]] DeviceVector make_vector(std::span<const float> numbers);
 
   [[nodiscard]] virtual Ops& ops() = 0;
+  // The derivatives of its ops; null on a backend that does not train.
+  [[nodiscard]] virtual TrainOps* train_ops() { return nullptr; }
 
   // Calls work(index) once for every index below `count`, in any order, on the threads that compute. Between ops, by the thread that calls
   // them.

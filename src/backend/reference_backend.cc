@@ -4,6 +4,7 @@
 #include "backend/backends.h"
 #include "backend/expert_groups.h"
 #include "backend/host_backend.h"
+#include "backend/reference_train_ops.h"
 #include "kernels/reference/adapt_embedding.h"
 #include "kernels/reference/add_shares.h"
 #include "kernels/reference/added_logits.h"
@@ -215,6 +216,7 @@ class ReferenceBackend final : public HostBackend {
   std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return static_cast<std::size_t>(out * in) * sizeof(float); }
   WeightStorage weight_storage() const override { return weights_; }
   Ops& ops() override { return ops_; }
+  TrainOps* train_ops() override { return &train_ops_; }
 
  private:
   // Numbers become what int4 keeps of them.
@@ -228,6 +230,7 @@ class ReferenceBackend final : public HostBackend {
 
   const WeightStorage weights_;
   ReferenceOps ops_;
+  ReferenceTrainOps train_ops_;
 };
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "train/train_options.h"
+
 namespace slora {
 
 // --weights NAME: the base as adapters of QLoRA had it in training.
@@ -122,5 +124,6 @@ struct MergeArguments {
 [[nodiscard]] int run_inspect(const InspectArguments& arguments);
 [[nodiscard]] int run_convert(const ConvertArguments& arguments);
 [[nodiscard]] int run_merge(const MergeArguments& arguments);
+[[nodiscard]] int run_train(const TrainOptions& options);
 
 }  // namespace slora

@@ -19,6 +19,7 @@
 #include "cli/operation_options.h"
 #include "cli/option_range.h"
 #include "cli/runtime_arguments.h"
+#include "cli/train_command.h"
 #include "engine/runtime.h"
 #include "formats/adapter_config.h"
 
@@ -319,6 +320,8 @@ int run(int argc, char** argv) {
   const CLI::App* convert_command = add_convert(app, convert);
   MergeArguments merge;
   const CLI::App* merge_command = add_merge(app, merge);
+  slora::TrainOptions train;
+  const CLI::App* train_command = slora::add_train(app, train);
   app.add_subcommand("bench", "Measure how near slora comes to what this machine can do");  // listed here, run above
   const CLI::App* man_command = app.add_subcommand("man-page", "Print this help as a page for man(1)");
   const CLI::App* completion_command = app.add_subcommand("completion", "Print what bash needs to complete these commands");
@@ -348,6 +351,7 @@ int run(int argc, char** argv) {
   if (generate_command->parsed()) return slora::run_generate(generate);
   if (convert_command->parsed()) return slora::run_convert(convert);
   if (merge_command->parsed()) return slora::run_merge(merge);
+  if (train_command->parsed()) return slora::run_train(train);
   return slora::run_inspect(inspect);
 }
 

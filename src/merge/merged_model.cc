@@ -20,7 +20,7 @@
 #include "formats/text_files.h"
 #include "merge/merged_numbers.h"
 #include "merge/merged_tensors.h"
-#include "merge/part_reader.h"
+#include "adapters/part_reader.h"
 
 namespace slora {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/result.h"
 #include "merge/merged_tensors.h"
-#include "merge/part_reader.h"
+#include "adapters/part_reader.h"
 
 namespace slora {
 

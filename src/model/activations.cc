@@ -6,17 +6,11 @@
 namespace slora {
 namespace {
 
-// Elements from a row to the next, so that each begins at a multiple of 16 bytes.
-std::int64_t aligned_stride(std::int64_t cols, DType dtype) {
-  const auto unit = static_cast<std::int64_t>(16 / bytes_of(dtype));
-  return (cols + unit - 1) / unit * unit;
-}
-
 struct BufferShape {
   DType dtype;
   std::int64_t rows, cols;
 
-  [[nodiscard]] std::int64_t row_stride() const { return aligned_stride(cols, dtype); }
+  [[nodiscard]] std::int64_t row_stride() const { return aligned_row_stride(cols, dtype); }
   [[nodiscard]] std::size_t aligned_bytes() const {
     return (static_cast<std::size_t>(rows * row_stride()) * bytes_of(dtype) + 63) / 64 * 64;
   }
@@ -78,11 +72,11 @@ ActivationBuffers::ActivationBuffers(const ModelConfig& config, const ShardShape
 Activations ActivationBuffers::views(std::int64_t rows, std::int64_t z_cols) const {
   Tensor z = all_.z;
   z.cols = z_cols;
-  z.row_stride = aligned_stride(z_cols, z.dtype);
+  z.row_stride = aligned_row_stride(z_cols, z.dtype);
   const auto first = [&](Tensor tensor) { return tensor.rows_from(0, std::min(rows, tensor.rows)); };
-  return {first(all_.x),         first(all_.residual),   first(all_.h),   first(z),
-          first(all_.qkv),       first(all_.attn),       first(all_.ff),  first(all_.router),
-          first(all_.expert_in), first(all_.expert_out), all_.expert_rows};
+  return {first(all_.x),      first(all_.residual),  first(all_.h),          first(z),
+          first(z),           first(all_.qkv),       first(all_.attn),       first(all_.ff),
+          first(all_.router), first(all_.expert_in), first(all_.expert_out), all_.expert_rows};
 }
 
 }  // namespace slora

@@ -9,6 +9,12 @@
 
 namespace slora {
 
+// Elements from a row to the next, so that each begins at a multiple of 16 bytes.
+[[nodiscard]] constexpr std::int64_t aligned_row_stride(std::int64_t cols, DType dtype) {
+  const auto unit = static_cast<std::int64_t>(16 / bytes_of(dtype));
+  return (cols + unit - 1) / unit * unit;
+}
+
 // What flows between ops in one forward pass, T rows. "product" and "activation" are the backend's element types of these names. q, kv and
 // intermediate are the shard's widths. Rows begin at multiples of 16 bytes.
 struct Activations {
@@ -16,6 +22,7 @@ struct Activations {
   Tensor residual;  // [T, hidden] fp32
   Tensor h;         // [T, hidden] product
   Tensor z;         // [T, z columns] fp32: shrink results
+  Tensor z_out;     // [T, z columns] fp32: those of o and down; z itself, unless training keeps both
   Tensor qkv;       // [T, q + 2 kv] activation
   Tensor attn;      // [T, q] product
   Tensor ff;        // [T, intermediate, or the width of an expert] product
@@ -24,6 +31,10 @@ struct Activations {
   Tensor expert_in;        // [T, hidden] product
   Tensor expert_out;       // [T, hidden] activation
   ExpertRows expert_rows;  // of T rows
+  // What training keeps besides, for derivatives; empty in serving.
+  Tensor qk{};       // [T, q + kv] activation: q and k after their norms and RoPE, where they have norms; empty: in qkv, in place
+  Tensor gate_up{};  // [T, 2 intermediate] activation; empty: linear_gated computes ff at once
+  Tensor branch{};   // [T, hidden] activation: what attention and MLP give before their own norms, where they have them; empty: x
 };
 
 // Memory for the largest batch, allocated once. Owned by the model.

@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "backend/ops.h"
+#include "backend/train_ops.h"
 #include "comm/communicator.h"
 #include "formats/model_config.h"
 #include "model/activations.h"
@@ -18,8 +19,12 @@ struct LayerContext {
   const ShardShape& shape;
   const ForwardBatch& batch;
   RopeTable rope;
-  RopeTable window_rope;  // of layers with a window
+  RopeTable window_rope;          // of layers with a window
+  TrainOps* train_ops = nullptr;  // computes what Activations::gate_up needs; null in serving
 };
+
+// act.x = the embedding of the batch's tokens, act.residual = 0: what the first layer reads.
+void embed_batch(const LayerContext& context, const LinearWeight& table, const Activations& act);
 
 // out = weight in + bias, with what `adapters` do at `site`; z is scratch for their shrink results. [T, ...] each. Of o and down this is
 // the shard's addend.
@@ -29,5 +34,9 @@ void project(const LayerContext& context, const AdapterBatch& adapters, Site sit
 // One layer: adds attention and MLP of the batch to act.residual (the last addend stays in act.x). `kv` is this layer's part
 // of the pool.
 void forward_layer(const LayerContext& context, const LayerWeights& weights, std::int32_t layer, const KvLayer& kv, const Activations& act);
+// Its two halves, one after the other; each adds act.x to act.residual first, and leaves its own addend in act.x.
+void forward_attention(const LayerContext& context, const LayerWeights& weights, std::int32_t layer, const KvLayer& kv,
+                       const Activations& act);
+void forward_mlp(const LayerContext& context, const LayerWeights& weights, std::int32_t layer, const Activations& act);
 
 }  // namespace slora

@@ -20,11 +20,6 @@ std::optional<RopeTables> make_window_rope(const ModelConfig& config, const Mode
                                         RopeTables::Size{limits.position_count, 0}, backend);
 }
 
-bool changes(const AdapterBatch& adapters, Site site) {
-  return std::ranges::any_of(adapters.segments.host,
-                             [&](const AdapterSegment& segment) { return segment.adapter->range_of(site).count > 0; });
-}
-
 }  // namespace
 
 Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communicator& communicator, const KvGeometry& kv,
@@ -67,7 +62,6 @@ void Model::forward(const ForwardBatch& batch, std::byte* pool, const std::funct
   check(rows > 0 && rows <= limits_.step_tokens_max, "expected a batch of at least one token and at most step_tokens_max");
   check(batch.adapters.z_cols <= limits_.z_cols_max, "expected at most z_cols_max columns of shrink results");
 
-  Ops& ops = backend_.ops();
   const Activations act = activations_.views(rows, batch.adapters.z_cols);
   const LayerContext context = context_of(batch);
 
@@ -75,17 +69,13 @@ void Model::forward(const ForwardBatch& batch, std::byte* pool, const std::funct
     return token < config_.vocab_size + kAddedTokensMax && (token >= 0 || batch.previous != nullptr);
   };
   check(std::ranges::all_of(batch.tokens.host, is_possible), "expected tokens of the vocabulary");
-  ops.embed(act.x, batch.tokens, batch.previous, weights_.embedding_table(), static_cast<TokenId>(weights_.shape.vocabulary.begin));
-  communicator_.all_reduce(act.x);  // other shards gave zeros
-  if (changes(batch.adapters, kEmbeddingSite)) ops.adapt_embedding(act.x, batch.tokens, batch.previous, batch.adapters);
-  if (config_.embedding_scale != 1.0) ops.rescale(act.x, static_cast<float>(config_.embedding_scale), 0.0f);
-  ops.fill(act.residual, 0.0f);
+  embed_batch(context, weights_.embedding_table(), act);
   for (std::int32_t layer = 0; layer < config_.layer_count; ++layer) {
     forward_layer(context, weights_.layers[static_cast<std::size_t>(layer)], layer, kv_.layer(layer, pool), act);
     if (after_layer) after_layer();
   }
-  ops.add_rms_norm(act.h, act.residual, act.x, weights_.norm.view(), static_cast<float>(config_.rms_norm_eps), batch.adapters,
-                   kOutputNormSite);
+  backend_.ops().add_rms_norm(act.h, act.residual, act.x, weights_.norm.view(), static_cast<float>(config_.rms_norm_eps), batch.adapters,
+                              kOutputNormSite);
 }
 
 Tensor Model::logits(const ForwardBatch& batch, const OutputBlock& block) {

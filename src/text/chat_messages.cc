@@ -83,4 +83,11 @@ Result<Json> to_template_messages(const Json& messages, ContentFormat format) {
   return out;
 }
 
+Json call_arguments(const Json& arguments) {
+  if (!arguments.is_string()) return arguments;
+  if (arguments == "") return Json::object();
+  Result<Json> parsed = parse_json(arguments.get_ref<const std::string&>());
+  return parsed && parsed->is_object() ? std::move(*parsed) : arguments;
+}
+
 }  // namespace slora

@@ -17,4 +17,8 @@ enum class ContentFormat { text, parts };  // how a template expects a message's
 // that are null left out, and a message's reasoning under each of its three names. Errors name the message.
 [[nodiscard]] Result<Json> to_template_messages(const Json& messages, ContentFormat format);
 
+// The arguments of a tool call as templates expect them: an object, where OpenAI sends JSON text. Text that does not parse, which a model
+// may have written earlier in the conversation, stays text.
+[[nodiscard]] Json call_arguments(const Json& arguments);
+
 }  // namespace slora

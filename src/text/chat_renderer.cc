@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/check.h"
 #include "text/chat_messages.h"
 #include "text/python_text.h"
 
@@ -16,6 +17,10 @@ constexpr std::string_view kDefaultName = "default";
 // Appended to the text that is to be continued, and searched for in the rendered text, as transformers does. The space shows
 // whether the template strips texts.
 constexpr std::string_view kContinueTag = "CONTINUE_FINAL_MESSAGE_TAG ";
+
+Result<Json> messages_for(const ChatTemplate& chat_template, const Conversation& conversation) {
+  return to_template_messages(conversation.messages, chat_template.loops_over_content() ? ContentFormat::parts : ContentFormat::text);
+}
 
 Json or_null(const Json* value) { return value == nullptr ? Json() : *value; }
 
@@ -86,12 +91,7 @@ Result<std::string> ChatRenderer::render(const Conversation& conversation) const
   const Result<const Named*> chosen = choose(conversation);
   if (!chosen) return tl::unexpected(chosen.error());
   const ChatTemplate& chat_template = *(*chosen)->parsed;
-  if (conversation.kwargs != nullptr && conversation.kwargs->size() > kVariablesMax) {
-    return refuse_field("chat_template_kwargs",
-                        fmt::format("expected at most {} variables, found {}", kVariablesMax, conversation.kwargs->size()));
-  }
-  Result<Json> messages =
-      to_template_messages(conversation.messages, chat_template.loops_over_content() ? ContentFormat::parts : ContentFormat::text);
+  Result<Json> messages = messages_for(chat_template, conversation);
   if (!messages) return forward_error(messages);
   std::string final_text;
   if (conversation.continue_final_message) {
@@ -100,18 +100,36 @@ Result<std::string> ChatRenderer::render(const Conversation& conversation) const
     if (!tagged) return tagged;
     final_text = std::move(*tagged);
   }
+  Result<MarkedText> rendered = render_messages(chat_template, conversation, std::move(*messages));
+  if (!rendered) return forward_error(rendered);
+  if (!conversation.continue_final_message) return std::move(rendered->text);
+  return cut_at_tag(std::move(rendered->text), final_text);
+}
 
+Result<MarkedText> ChatRenderer::render_marked(const Conversation& conversation) const {
+  check(!conversation.continue_final_message, "expected a conversation whose final message is not continued");
+  const Result<const Named*> chosen = choose(conversation);
+  if (!chosen) return tl::unexpected(chosen.error());
+  Result<Json> messages = messages_for(*(*chosen)->parsed, conversation);
+  if (!messages) return forward_error(messages);
+  return render_messages(*(*chosen)->parsed, conversation, std::move(*messages));
+}
+
+Result<MarkedText> ChatRenderer::render_messages(const ChatTemplate& chat_template, const Conversation& conversation, Json messages) const {
+  if (conversation.kwargs != nullptr && conversation.kwargs->size() > kVariablesMax) {
+    return refuse_field("chat_template_kwargs",
+                        fmt::format("expected at most {} variables, found {}", kVariablesMax, conversation.kwargs->size()));
+  }
   Json context = Json::object();
   for (const auto& [name, token] : special_tokens_) context[name] = token;
   context["add_generation_prompt"] = conversation.add_generation_prompt;
   if (conversation.kwargs != nullptr) context.update(*conversation.kwargs);
-  context["messages"] = std::move(*messages);
+  context["messages"] = std::move(messages);
   context["tools"] = or_null(conversation.tools);
   context["documents"] = or_null(conversation.documents);
-  Result<std::string> text = chat_template.render(context);
-  if (!text && text.error().param.empty()) text.error().param = "messages";
-  if (!text || !conversation.continue_final_message) return text;
-  return cut_at_tag(std::move(*text), final_text);
+  Result<MarkedText> rendered = chat_template.render_marked(context);
+  if (!rendered && rendered.error().param.empty()) rendered.error().param = "messages";
+  return rendered;
 }
 
 }  // namespace slora

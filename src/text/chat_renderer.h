@@ -8,6 +8,7 @@
 #include "formats/json.h"
 #include "formats/tokenizer_file.h"
 #include "text/chat_template.h"
+#include "text/marked_text.h"
 
 namespace slora {
 
@@ -34,6 +35,8 @@ class ChatRenderer {
   // The template is the named one; else "tool_use" if there are tools, or "rag" if there are documents and no tools, where the
   // model has templates of these names; else "default".
   [[nodiscard]] Result<std::string> render(const Conversation& conversation) const;
+  // The same with what the template marks as the assistant's. Requires: the final message isn't continued.
+  [[nodiscard]] Result<MarkedText> render_marked(const Conversation& conversation) const;
 
  private:
   struct Named {
@@ -44,6 +47,9 @@ class ChatRenderer {
   ChatRenderer() = default;
 
   [[nodiscard]] Result<const Named*> choose(const Conversation& conversation) const;
+  // `messages`: the conversation's, in the form that the template takes.
+  [[nodiscard]] Result<MarkedText> render_messages(const ChatTemplate& chat_template, const Conversation& conversation,
+                                                   Json messages) const;
 
   std::map<std::string, Named, std::less<>> templates_;
   std::map<std::string, std::string, std::less<>> special_tokens_;

@@ -135,11 +135,17 @@ class Search {
 // its loops by vLLM's rules.
 bool loops_over_content(const Template& root) { return Search(root).run(); }
 
+bool has_marks(const Template& root) {
+  bool found = false;
+  visit_statements(root.body, [&](const Statement& statement) { found = found || std::holds_alternative<Generation>(statement.kind); });
+  return found;
+}
+
 }  // namespace
 }  // namespace jinja
 
 ChatTemplate::ChatTemplate(std::shared_ptr<const jinja::Template> root)
-    : root_(std::move(root)), loops_over_content_(jinja::loops_over_content(*root_)) {}
+    : root_(std::move(root)), loops_over_content_(jinja::loops_over_content(*root_)), has_marks_(jinja::has_marks(*root_)) {}
 
 Result<ChatTemplate> ChatTemplate::parse(std::string source) {
   Result<jinja::Template> root = jinja::parse(to_valid_utf8(source));
@@ -148,11 +154,19 @@ Result<ChatTemplate> ChatTemplate::parse(std::string source) {
 }
 
 Result<std::string> ChatTemplate::render(const Json& context) const {
+  Result<MarkedText> rendered = render_marked(context);
+  if (!rendered) return forward_error(rendered);
+  return std::move(rendered->text);
+}
+
+Result<MarkedText> ChatTemplate::render_marked(const Json& context) const {
   if (!context.is_object())
     return error("E_CHAT_TEMPLATE", "the context of a chat template must be an object, found {}", type_name(context));
   const jinja::Value values = jinja::from_json(context);
   jinja::Interpreter interpreter{jinja::Limits::for_input(values.weight(), root_->source_bytes)};
-  return interpreter.run(*root_, values);
+  Result<MarkedText> rendered = interpreter.run(*root_, values);
+  if (rendered) rendered->has_marks = has_marks_;
+  return rendered;
 }
 
 }  // namespace slora

@@ -4,6 +4,7 @@
 
 #include "base/result.h"
 #include "formats/json.h"
+#include "text/marked_text.h"
 
 namespace slora {
 
@@ -22,6 +23,8 @@ class ChatTemplate {
   // `context`: messages, bos_token, eos_token, add_generation_prompt, tools and whatever else the template may name. A call
   // of raise_exception in the template is returned as an error with code invalid_request_error.
   [[nodiscard]] Result<std::string> render(const Json& context) const;
+  // The same with what the template marks as the assistant's.
+  [[nodiscard]] Result<MarkedText> render_marked(const Json& context) const;
 
   // Whether it expects a message's content as a list of parts.
   [[nodiscard]] bool loops_over_content() const { return loops_over_content_; }
@@ -31,6 +34,7 @@ class ChatTemplate {
 
   std::shared_ptr<const jinja::Template> root_;  // shared so that copies of this value stay cheap
   bool loops_over_content_ = false;
+  bool has_marks_ = false;
 };
 
 }  // namespace slora

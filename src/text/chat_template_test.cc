@@ -155,6 +155,27 @@ TEST(ChatTemplate, RunsMacrosAndBlocks) {
   EXPECT_EQ(render("{% generation %}{{ n }}{% endgeneration %}"), "7");
 }
 
+// The parts of the text that the template marks, each in brackets.
+std::string render_marks(const std::string& source) {
+  const MarkedText rendered = ChatTemplate::parse(source).value().render_marked(context()).value();
+  std::string text = rendered.text;
+  for (auto range = rendered.answers.rbegin(); range != rendered.answers.rend(); ++range) {
+    text.insert(range->end, "]").insert(range->begin, "[");
+  }
+  return text + (rendered.has_marks ? "" : " unmarked");
+}
+
+TEST(ChatTemplate, SaysWhatItMarksAsTheAssistants) {
+  EXPECT_EQ(render_marks("{{ word }}"), "hello world unmarked");
+  EXPECT_EQ(render_marks("{% if not yes %}{% generation %}x{% endgeneration %}{% endif %}y"), "y");
+  EXPECT_EQ(render_marks("{% for m in messages %}{{ m.role }}{% generation %}{{ m.content }};{% endgeneration %}{% endfor %}"),
+            "system[ Be kind. ;]user[Hi;]assistant[None;]");
+  EXPECT_EQ(render_marks("a {%- generation -%} b {%- endgeneration %} c"), "a[b] c");
+  EXPECT_EQ(render_marks("{% generation %}a{% generation %}b{% endgeneration %}c{% endgeneration %}d"), "[abc]d");
+  EXPECT_EQ(render_marks("{% for n in numbers %}{% generation %}{{ n }}{% break %}{% endgeneration %}{% endfor %}d"), "[3]d");
+  EXPECT_EQ(render_marks("{% set x %}{% generation %}a{% endgeneration %}{% endset %}{{ x }}"), "a");
+}
+
 TEST(ChatTemplate, TreatsUndefinedAsJinja) {
   EXPECT_EQ(render("[{{ missing }}{{ messages[2].name }}]{% if missing %}x{% endif %}{{ missing is defined }}"), "[]False");
   EXPECT_THAT(show("missing.name"), HasSubstr("line 1: 'missing' is undefined"));

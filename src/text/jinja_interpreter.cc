@@ -65,15 +65,13 @@ Interpreter::Interpreter(const Limits& limits)
   for (auto& [name, function] : global_functions(machine_)) scope_->set(name, function);
 }
 
-Result<std::string> Interpreter::run(const Template& root, const Value& context) {
-  std::string out;
-  out_ = &out;
+Result<MarkedText> Interpreter::run(const Template& root, const Value& context) {
   if (const Dict* dict = context.if_dict()) {
     for (const auto& [name, value] : dict->members) scope_->set(*name.if_text(), value);
   }
   execute(root.body);
   if (machine_.failed()) return tl::unexpected<Error>(*machine_.failure());
-  return out;
+  return std::move(rendered_);
 }
 
 Interpreter::Flow Interpreter::execute(const Body& body) {
@@ -232,7 +230,16 @@ Interpreter::Flow Interpreter::run(const With& statement) {
   return execute(statement.body);
 }
 
-Interpreter::Flow Interpreter::run(const Group& statement) { return execute(statement.body); }
+// Where the text of a macro or of a set block will stand, if anywhere, is not known here: it has no marks, as in transformers.
+Interpreter::Flow Interpreter::run(const Generation& statement) {
+  if (is_marking_ || out_ != &rendered_.text) return execute(statement.body);
+  is_marking_ = true;
+  const std::size_t begin = rendered_.text.size();
+  const Flow flow = execute(statement.body);
+  rendered_.answers.push_back({begin, rendered_.text.size()});
+  is_marking_ = false;
+  return flow;
+}
 
 Interpreter::Flow Interpreter::run(const MacroDefinition& statement) {
   scope_->set(statement.name, make_macro(statement));

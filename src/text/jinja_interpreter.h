@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "text/jinja_machine.h"
 #include "text/jinja_syntax.h"
+#include "text/marked_text.h"
 
 namespace slora::jinja {
 
@@ -31,7 +32,7 @@ class Interpreter {
   explicit Interpreter(const Limits& limits);
 
   // Requires: called once.
-  Result<std::string> run(const Template& root, const Value& context);
+  Result<MarkedText> run(const Template& root, const Value& context);
 
  private:
   using ScopePtr = std::shared_ptr<Scope>;
@@ -49,7 +50,7 @@ class Interpreter {
   Flow run(const SetBlock& statement);
   Flow run(const MacroDefinition& statement);
   Flow run(const With& statement);
-  Flow run(const Group& statement);
+  Flow run(const Generation& statement);
   Flow run(const Break&) { return Flow::break_loop; }
   Flow run(const Continue&) { return Flow::continue_loop; }
 
@@ -85,7 +86,9 @@ class Interpreter {
   Machine machine_;
   const std::vector<std::pair<Value, Value>> loop_members_;  // the names of the members of `loop`, with those values that never change
   ScopePtr scope_;
-  std::string* out_ = nullptr;  // destination of the output: the rendered text, or a captured body
+  MarkedText rendered_;
+  std::string* out_ = &rendered_.text;  // destination of the output: the rendered text, or a captured body
+  bool is_marking_ = false;             // in a generation block
   int depth_ = 0;
 };
 

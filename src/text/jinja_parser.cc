@@ -89,7 +89,7 @@ class Parser {
     end_tag();
     Body body = parse_inner_body({"endgeneration"});
     end_block("endgeneration");
-    out.push_back({line, Group{std::move(body)}});
+    out.push_back({line, Generation{std::move(body)}});
   }
 
   // A body with its own scope. Jinja reports unknown filters and tests in it even if the body is inside a condition.

@@ -35,7 +35,7 @@ class PartVisitor {
   void operator()(const SetBlock&) const {}
   void operator()(const Break&) const {}
   void operator()(const Continue&) const {}
-  void operator()(const Group&) const {}
+  void operator()(const Generation&) const {}
   void operator()(const Output& kind) const { all(kind.value); }
   void operator()(const For& kind) const { all(kind.items, kind.condition); }
   void operator()(const Set& kind) const { all(kind.value); }

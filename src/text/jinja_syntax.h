@@ -150,7 +150,7 @@ struct With {
   std::vector<std::pair<std::string, ExpressionPtr>> variables;
   Body body;
 };
-struct Group {  // {% generation %}: marks the assistant's tokens for training; the text is unchanged
+struct Generation {  // {% generation %}: marks the assistant's tokens for training; the text is unchanged
   Body body;
 };
 struct Break {};
@@ -158,7 +158,7 @@ struct Continue {};
 
 struct Statement {
   int line;
-  std::variant<Text, Output, If, For, Set, SetBlock, MacroDefinition, With, Group, Break, Continue> kind;
+  std::variant<Text, Output, If, For, Set, SetBlock, MacroDefinition, With, Generation, Break, Continue> kind;
 };
 
 struct Template {

@@ -122,6 +122,20 @@ TEST(CommandLine, InspectDescribesAndRefuses) {
   EXPECT_THAT(wrong_base.output, HasSubstr("E_WRONG_BASE"));
 }
 
+TEST(CommandLine, TrainShowsWhatIsLearnedOfTheData) {
+  const TemporaryFolder folder;
+  const std::string data =
+      folder.write("train.jsonl", R"({"messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]})"
+                                  "\n");
+  const Finished shown = run_slora({"train", "--model", source_path("demo/model"), "--data", data, "--dry-run"});
+  EXPECT_EQ(shown.exit_code, 0) << shown.output;
+  EXPECT_THAT(shown.output, AllOf(HasSubstr("<|assistant|>\u27E6Hi.<|end|>\u27E7"), HasSubstr("train.jsonl, 1 lines")));
+  folder.write("train.jsonl", R"({"messages": []})");
+  const Finished refused = run_slora({"train", "--model", source_path("demo/model"), "--data", folder.path(), "--dry-run"});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.output, HasSubstr("train.jsonl, line 1: messages: expected a list with at least one message"));
+}
+
 TEST(CommandLine, ConvertMakesAFolderThatIsServed) {
   const TemporaryFolder root;
   const std::string foreign = source_path("tests/golden/foreign/gguf_f32"), base = source_path("tests/golden/llama3_rope");
@@ -252,7 +266,7 @@ TEST(CommandLine, ThePoolsDefaultLeavesOutWhatRequestsMayHold) {
 }
 
 TEST(CommandLine, HelpTeachesWithExamples) {
-  for (const char* command : {"serve", "generate", "inspect", "merge"}) {
+  for (const char* command : {"serve", "generate", "inspect", "merge", "train"}) {
     const Finished help = run_slora({command, "--help"});
     EXPECT_EQ(help.exit_code, 0);
     EXPECT_THAT(help.output, HasSubstr("Examples:"));

@@ -193,7 +193,7 @@ class OnlineBench {
   bench::PromptOptions prompts_;
   BenchLog log_;
   std::vector<SaturationRun> runs_;
-  std::vector<bench::LineChart> charts_;  // of the first run, until there are more
+  std::vector<LineChart> charts_;  // of the first run, until there are more
   std::size_t failed_count_ = 0;
 };
 

@@ -84,10 +84,10 @@ Status check_svg(const std::string& path) {
   return {};
 }
 
-Status write_svg(const std::string& path, std::span<const bench::LineChart> charts) {
+Status write_svg(const std::string& path, std::span<const LineChart> charts) {
   if (path.empty() || charts.empty()) return {};
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << bench::svg_of(charts);
+  file << svg_of(charts);
   file.close();
   if (!file) return svg_error(path);
   return {};

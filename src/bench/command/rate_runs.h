@@ -9,7 +9,7 @@
 #include "bench/command/workload_options.h"
 #include "bench/workload/saturation.h"
 #include "bench/workload/serving_metrics.h"
-#include "bench/workload/svg_plot.h"
+#include "formats/svg_plot.h"
 
 namespace slora {
 
@@ -36,6 +36,6 @@ void report_saturation(const bench::Saturation& found, const RateArguments& rate
 // Whether the file of --svg can be written: before a run, so that it is not lost. Leaves the file as it is.
 [[nodiscard]] Status check_svg(const std::string& path);
 // Replaces the file of --svg; does nothing without a path or a chart.
-[[nodiscard]] Status write_svg(const std::string& path, std::span<const bench::LineChart> charts);
+[[nodiscard]] Status write_svg(const std::string& path, std::span<const LineChart> charts);
 
 }  // namespace slora

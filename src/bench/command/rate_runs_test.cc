@@ -137,7 +137,7 @@ TEST(RateRuns, SayWhichRateWasSustained) {
 
 TEST(WriteSvg, WritesChartsAndSaysWhenItCannot) {
   const TemporaryFolder folder;
-  const std::vector<bench::LineChart> charts(1);
+  const std::vector<LineChart> charts(1);
   const std::string path = folder.file("chart.svg");
   ASSERT_TRUE(write_svg(path, charts));
   const auto svg_bytes = std::filesystem::file_size(path);

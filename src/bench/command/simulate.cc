@@ -172,7 +172,7 @@ class SimulatedServer {
   const Interrupt& interrupt_;
   BenchLog log_;
   std::vector<bench::SaturationRun> runs_;
-  std::vector<bench::LineChart> charts_;  // of the first run, until there are more
+  std::vector<LineChart> charts_;  // of the first run, until there are more
 };
 
 void add_server_options(CLI::App& command, BenchSimulateArguments& arguments) {

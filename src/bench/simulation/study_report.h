@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "bench/simulation/study.h"
-#include "bench/workload/svg_plot.h"
 #include "formats/json.h"
+#include "formats/svg_plot.h"
 
 namespace slora::bench {
 

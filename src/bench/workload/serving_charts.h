@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "bench/workload/saturation.h"
-#include "bench/workload/svg_plot.h"
+#include "formats/svg_plot.h"
 
 namespace slora::bench {
 

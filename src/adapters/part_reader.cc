@@ -1,4 +1,4 @@
-#include "merge/part_reader.h"
+#include "adapters/part_reader.h"
 
 #include <algorithm>
 #include <cstddef>

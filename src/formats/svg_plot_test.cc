@@ -1,4 +1,4 @@
-#include "bench/workload/svg_plot.h"
+#include "formats/svg_plot.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <optional>
 #include <string_view>
 
-namespace slora::bench {
+namespace slora {
 namespace {
 
 // The tags of well-formed XML of the kind that is written here: elements with quoted attributes, text, the five entities. Empty: it is not
@@ -137,4 +137,4 @@ TEST(AxisTicks, AreRoundNumbersThatEncloseTheRange) {
 }
 
 }  // namespace
-}  // namespace slora::bench
+}  // namespace slora

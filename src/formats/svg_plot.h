@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace slora::bench {
+namespace slora {
 
 enum class AxisScale : std::uint8_t { linear, logarithmic };
 
@@ -31,4 +31,4 @@ struct LineChart {
 // The charts below each other as one SVG file that needs nothing else: no script, no style sheet, no font of its own.
 [[nodiscard]] std::string svg_of(std::span<const LineChart> charts);
 
-}  // namespace slora::bench
+}  // namespace slora

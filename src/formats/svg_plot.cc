@@ -1,4 +1,4 @@
-#include "bench/workload/svg_plot.h"
+#include "formats/svg_plot.h"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,7 @@
 #include <limits>
 #include <string_view>
 
-namespace slora::bench {
+namespace slora {
 namespace {
 
 // In pixels. The legend lies to the right of the plot, as wide as its longest name.
@@ -208,4 +208,4 @@ std::string svg_of(std::span<const LineChart> charts) {
   return out + "</svg>\n";
 }
 
-}  // namespace slora::bench
+}  // namespace slora

@@ -1,0 +1,12 @@
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "tensor/tensor.h"
+
+namespace slora::reference {
+
+// out[rows[i], :] = in[i, :], and zeros in the other rows. out [T, cols] fp32, in [rows.size(), cols] fp32.
+void scatter_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows);
+
+}  // namespace slora::reference
