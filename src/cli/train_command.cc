@@ -90,14 +90,14 @@ void add_run_options(CLI::App& command, TrainOptions& options) {
       ->check(real_range(0, 1e9))
       ->capture_default_str();
   command.add_option("--steps", options.steps_max, "Steps, instead of epochs")->type_name("N")->check(in_range(1, kStepsMax));
-  command.add_option("--time-limit", options.time_limit_seconds, "The run ends after the step in which so many seconds have passed")
+  command.add_option("--time-limit", options.time_limit_seconds, "The run ends after the step that exceeds it")
       ->type_name("SECONDS")
       ->check(real_range(0, kLargest));
   command.add_option("--seed", options.seed, "Of initial values and the order of samples")->type_name("N")->capture_default_str();
   command.add_option("--eval-every", options.eval_every, "Steps from one evaluation to the next [an epoch]")
       ->type_name("N")
       ->check(in_range(1, kStepsMax));
-  command.add_option("--patience", options.patience, "The run ends after so many evaluations without a lower loss [never]")
+  command.add_option("--patience", options.patience, "Evaluations without a lower loss after which the run ends [any number]")
       ->type_name("N")
       ->check(in_range(1, 1 << 30));
   command.add_option("--save-every", options.save_every, "Steps from one checkpoint to the next [an epoch]")
@@ -116,7 +116,7 @@ void add_run_options(CLI::App& command, TrainOptions& options) {
   command.add_option("--threads", options.threads, "Threads that compute [one for each core]")->type_name("N")->check(in_range(0, 4096));
   command
       .add_option("--memory", options.memory,
-                  "For what is computed, besides weights and adapter, such as 2GiB [four fifths of what is free]")
+                  "For what is computed, in addition to weights and adapter, such as 2GiB [four fifths of what is free]")
       ->type_name("SIZE");
 }
 

@@ -16,7 +16,7 @@ struct KeptLayer {
   Activations mlp;        // as forward_mlp() had it
 };
 
-// Memory of a backward pass over T rows: the loss's derivative by the residual behind the layer, which becomes that by the residual before
+// Memory of a backward pass over T rows: the loss's derivative by the residual after the layer, which becomes that by the residual before
 // it, and scratch. fp32 but where it says otherwise.
 struct LayerGradients {
   Tensor residual;               // [T, hidden]

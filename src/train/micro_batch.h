@@ -44,7 +44,7 @@ class MicroBatch {
   ForwardBatch batch_;
 };
 
-// How many of `samples`, from the first on, make the next micro-batch of at most so many rows and samples: at least one.
+// How many of `samples`, from the first on, make the next micro-batch within these limits: at least one.
 [[nodiscard]] std::size_t next_micro_batch(std::span<const Sample* const> samples, std::int64_t rows_max, std::int64_t samples_max);
 
 }  // namespace slora

@@ -27,7 +27,7 @@ struct PassPlan {
 [[nodiscard]] Result<PassPlan> plan_passes(const TrainingBase& base, const AdapterMasters& masters, const TrainOptions& options,
                                            std::span<const Sample> samples, std::span<const Sample> eval_samples,
                                            std::size_t activation_bytes_max);
-// What activations may take unless the operator says: four fifths of what is free besides the adapter.
+// What activations may take unless the operator says: four fifths of what is free next to the adapter.
 [[nodiscard]] std::size_t default_activation_bytes(const TrainingBase& base, const AdapterMasters& masters);
 
 // For people: "memory: weights 256.6 MiB, ..."
