@@ -41,7 +41,7 @@ CURVES = {
     "lora": {},
     "rslora": {"use_rslora": True},
     "patterns": {"rank_pattern": {"q_proj": 2, "layers.1.mlp.down_proj": 5}, "alpha_pattern": {"v_proj": 3}},
-    "lora_plus": {"b_rate_factor": 16.0},
+    "lora_plus": {"rate": 1e-3, "b_rate_factor": 16.0},
     "cosine_decay": {"schedule": "cosine", "warm_up_share": 0.1, "weight_decay": 0.1, "clip": 0.05},
     "constant_attention": {"schedule": "constant", "warm_up_share": 0.2, "targets": ["q_proj", "v_proj"], "clip": 0.0},
 }
@@ -129,8 +129,7 @@ def schedule_of(optimiser, kind, warm_up):
     return make(optimiser, steps, STEPS)
 
 
-def curve(folder, schedule="linear", warm_up_share=0.03, weight_decay=0.0, clip=1.0, b_rate_factor=1.0, **options):
-    rate = 5e-3
+def curve(folder, rate=5e-3, schedule="linear", warm_up_share=0.03, weight_decay=0.0, clip=1.0, b_rate_factor=1.0, **options):
     model = adapted(folder, rank=4, alpha=6, **options)
     samples = make_samples(models.load(folder).config.vocab_size)
     of_a = [p for n, p in model.named_parameters() if "lora_A" in n]

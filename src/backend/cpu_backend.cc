@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "backend/backends.h"
+#include "backend/cpu_train_ops.h"
 #include "backend/expert_groups.h"
 #include "backend/host_backend.h"
 #include "kernels/cpu/add_shares.h"
@@ -193,6 +194,7 @@ class CpuOps final : public Ops {
   void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& work) {
     pool_.parallel_for(count, [&](std::int64_t index, int) { work(index); });
   }
+  [[nodiscard]] cpu::ThreadPool& pool() { return pool_; }
   [[nodiscard]] int thread_count() const { return pool_.thread_count(); }
   [[nodiscard]] std::uint64_t progress() const { return pool_.progress(); }
 
@@ -214,7 +216,10 @@ class CpuOps final : public Ops {
 class CpuBackend final : public HostBackend {
  public:
   explicit CpuBackend(const BackendOptions& options)
-      : kernels_(kernels_for(options.instructions)), weights_(options.weights), ops_(kernels_, thread_share(options)) {}
+      : kernels_(kernels_for(options.instructions)),
+        weights_(options.weights),
+        ops_(kernels_, thread_share(options)),
+        train_ops_(kernels_, ops_.pool()) {}
 
   std::string_view name() const override { return "cpu"; }
   std::string description() const override {
@@ -242,6 +247,8 @@ class CpuBackend final : public HostBackend {
   }
   WeightStorage weight_storage() const override { return weights_; }
   Ops& ops() override { return ops_; }
+  // None with weights in bytes, whose transposed product is not there.
+  TrainOps* train_ops() override { return weights_ == WeightStorage::bf16 ? &train_ops_ : nullptr; }
   void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& work) override { ops_.parallel_for(count, work); }
   std::uint64_t progress() const override { return ops_.progress(); }
 
@@ -276,6 +283,7 @@ class CpuBackend final : public HostBackend {
   BufferArena arena_;                               // for weights
   std::atomic<std::int64_t> int4_all_, int4_kept_;  // as Int4Count; threads that load add to it
   CpuOps ops_;
+  CpuTrainOps train_ops_;
 };
 
 }  // namespace

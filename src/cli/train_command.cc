@@ -107,6 +107,7 @@ void add_run_options(CLI::App& command, TrainOptions& options) {
       ->type_name("N")
       ->check(in_range(1, 1 << 30))
       ->capture_default_str();
+  command.add_option("--log", options.log, "JSON lines to append to: one for each step and each evaluation")->type_name("FILE");
   command.add_flag("--resume", options.resume, "Go on from the last checkpoint in --out, with the same options and data");
   command.add_option("--backend", options.backend, "cpu, or reference: plain loops in fp32")
       ->type_name("NAME")

@@ -19,6 +19,7 @@
 #include "train/checkpoints.h"
 #include "train/pass_plan.h"
 #include "train/peft_writer.h"
+#include "train/run_recorder.h"
 #include "train/trainer.h"
 
 namespace slora {
@@ -58,10 +59,11 @@ Result<std::size_t> activation_bytes(const TrainOptions& options, const Training
 class TrainRun {
  public:
   // All but the identity outlive it.
-  TrainRun(const TrainOptions& options, const TrainingBase& base, Trainer& trainer, RunIdentity identity)
+  TrainRun(const TrainOptions& options, const TrainingBase& base, Trainer& trainer, RunRecorder& recorder, RunIdentity identity)
       : options_(options),
         base_(base),
         trainer_(trainer),
+        recorder_(recorder),
         identity_(std::move(identity)),
         checkpoints_(options.out, options.checkpoints_max,
                      [this](const std::string& folder, const AdapterMasters& masters) { return write_adapter(folder, masters); }) {}
@@ -71,8 +73,7 @@ class TrainRun {
     while (true) {
       const Trainer::Event event = trainer_.advance();
       if (event == Trainer::Event::failed) return report(trainer_.failure());
-      if (event == Trainer::Event::step_done) show_step();
-      if (event == Trainer::Event::evaluated) show_evaluation();
+      if (const Status shown = show(event); !shown) return report(shown.error());
       const bool ends = event == Trainer::Event::finished || is_out_of_time(event), is_interrupted = interrupt.requested() && !ends;
       if (event == Trainer::Event::should_save || ends || is_interrupted) {
         if (const Status saved = save(); !saved) return report(saved.error());
@@ -102,6 +103,7 @@ class TrainRun {
     std::error_code failed;
     fs::create_directories(options_.out, failed);
     if (failed) return report({"E_WRITE", fmt::format("--out: {}: {}", options_.out, failed.message()), {}});
+    if (const Status written = recorder_.write_chart(options_.out); !written) return report(written.error());
     if (const Status written = write_adapter(options_.out, trainer_.result()); !written) return report(written.error());
     fmt::print("adapter {}\n", options_.out);
     return 0;
@@ -118,36 +120,33 @@ class TrainRun {
     if (trainer_.step_report().step > 0)
       card.facts.emplace_back("loss of the last step", fmt::format("{:.4f}", trainer_.step_report().loss));
     if (state.evaluated_step > 0) card.facts.emplace_back("lowest loss on evaluation data", fmt::format("{:.4f}", state.best_loss));
+    if (Status written = recorder_.write_state(folder); !written) return written;
     return write_peft_files(folder, masters, base_.modules, card);
   }
 
-  void show_step() {
-    const StepReport& step = trainer_.step_report();
-    const Timestamp now = SteadyClock().now();
-    const double taken = seconds(now - last_);
-    last_ = now;
-    fmt::print("step {}/{}  epoch {:.2f}  loss {:.4f}  norm {:.3f}  rate {:.3g}  accuracy {:.3f}  {:.0f} tokens/s\n", step.step,
-               step.step_count, step.epoch, step.loss, step.gradient_norm, step.rate, step.accuracy,
-               static_cast<double>(step.token_count) / taken);
+  Status show(Trainer::Event event) {
+    Result<std::string> line;
+    if (event == Trainer::Event::step_done) {
+      line = recorder_.add(trainer_.step_report());
+    } else if (event == Trainer::Event::evaluated) {
+      line = recorder_.add(trainer_.evaluation_report());
+    } else {
+      return {};
+    }
+    if (!line) return forward_error(line);
+    fmt::print("{}\n", *line);
     std::fflush(stdout);
-  }
-
-  void show_evaluation() {
-    const EvaluationReport& evaluation = trainer_.evaluation_report();
-    last_ = SteadyClock().now();
-    fmt::print("evaluation after step {}: loss {:.4f}, accuracy {:.3f} over {} labels{}\n", evaluation.step, evaluation.loss,
-               evaluation.accuracy, evaluation.label_count, evaluation.is_best ? ", the best so far" : "");
-    std::fflush(stdout);
+    return {};
   }
 
   const TrainOptions& options_;
   const TrainingBase& base_;
   Trainer& trainer_;
+  RunRecorder& recorder_;
   const RunIdentity identity_;
   Checkpoints checkpoints_;
   std::string saved_;  // the last checkpoint
   const Timestamp start_ = SteadyClock().now();
-  Timestamp last_ = start_;  // when the last step or evaluation was done
 };
 
 }  // namespace
@@ -166,15 +165,19 @@ int run_training(const TrainOptions& options, std::span<const Sample> samples, s
   if (!plan) return report(plan.error());
   fmt::print("backend: {}\n{}\n", (*base)->backend->description(), shown_plan(*plan));
 
+  const SteadyClock clock;
+  Result<RunRecorder> recorder = RunRecorder::create(clock, options.log);
+  if (!recorder) return report(recorder.error());
   RunIdentity identity = run_identity(options, **base, samples, eval_samples);
   Trainer trainer(**base, std::move(*masters), options, samples, eval_samples, plan->limits);
   if (*start) {
     const Result<TrainingState> state = read_state(**start, identity, trainer.masters().values.size());
     if (!state) return report(state.error());
     trainer.restore(*state);
+    if (const Status restored = recorder->restore(**start, state->step); !restored) return report(restored.error());
     fmt::print("continues after step {} of {}\n", state->step, trainer.step_count());
   }
-  return TrainRun(options, **base, trainer, std::move(identity)).run(interrupt);
+  return TrainRun(options, **base, trainer, *recorder, std::move(identity)).run(interrupt);
 }
 
 }  // namespace slora

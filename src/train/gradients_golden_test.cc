@@ -80,7 +80,10 @@ TrainOptions options_of(const std::string& curve) {
     options.adapter.rank_pattern = {{"q_proj", 2}, {"layers.1.mlp.down_proj", 5}};
     options.adapter.alpha_pattern = {{"v_proj", 3}};
   }
-  if (curve == "lora_plus") options.optimiser.b_rate_factor = 16;
+  if (curve == "lora_plus") {
+    options.optimiser.rate = 1e-3;
+    options.optimiser.b_rate_factor = 16;
+  }
   if (curve == "cosine_decay") {
     options.optimiser.schedule = RateSchedule::cosine;
     options.optimiser.warm_up_share = 0.1;

@@ -8,6 +8,7 @@
 #include "kernels/cpu/int8_weight.h"
 #include "kernels/cpu/packed_weight.h"
 #include "kernels/cpu/row_tiles.h"
+#include "kernels/cpu/train_kernels.h"
 #include "kernels/cpu/weight_range.h"
 #include "ops/kv_layer.h"
 #include "ops/record_view.h"
@@ -101,6 +102,7 @@ struct Kernels {
   int pair_words;  // of each of their rows: 1 (two bf16) or 2 (two fp32)
   ByteKernels<Int8Weight> int8;
   ByteKernels<Int4Weight> int4;
+  TrainKernels train;
 
   // Packs pairs [pair_begin, pair_end) of a tile's rows into out, the memory of its words.
   void (*pack_rows)(std::uint32_t* out, const RowTile& tile, std::int64_t pair_begin, std::int64_t pair_end);

@@ -1,12 +1,17 @@
 #pragma once
+#include "kernels/cpu/adapter_backward_kernel.h"
+#include "kernels/cpu/attend_backward_kernel.h"
 #include "kernels/cpu/attend_kernel.h"
 #include "kernels/cpu/expand_deferred_kernel.h"
+#include "kernels/cpu/gated_backward_kernel.h"
 #include "kernels/cpu/gated_kernel.h"
 #include "kernels/cpu/int8_linear_kernel.h"
 #include "kernels/cpu/int8_rows_kernel.h"
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/linear_backward_kernel.h"
 #include "kernels/cpu/linear_kernel.h"
 #include "kernels/cpu/rescale_kernel.h"
+#include "kernels/cpu/rms_norm_backward_kernel.h"
 #include "kernels/cpu/rms_norm_kernel.h"
 #include "kernels/cpu/rope_kernel.h"
 #include "kernels/cpu/row_tiles_kernel.h"
@@ -20,6 +25,21 @@ inline constexpr ByteKernels<Weight> kByteKernelsOf = {.tile_rows = ByteLinearKe
                                                        .linear_columns = &ByteLinearKernel<Isa, Weight>::columns,
                                                        .quantise = &ByteRowsKernel<Isa, Weight>::quantise};
 
+template <class Isa>
+inline constexpr TrainKernels kTrainKernelsOf = {
+    .pack_floats = &LinearBackwardKernel<Isa>::pack,
+    .linear_backward = &LinearBackwardKernel<Isa>::run,
+    .adapter_rows = &AdapterBackwardKernel<Isa>::rows,
+    .adapter_a_gradient = &AdapterBackwardKernel<Isa>::a_gradient,
+    .adapter_b_gradient = &AdapterBackwardKernel<Isa>::b_gradient,
+    .attend_floats = &AttendBackwardKernel<Isa>::floats,
+    .attend_backward = &AttendBackwardKernel<Isa>::run,
+    .gated_silu_backward = &GatedBackwardKernel<Isa>::silu,
+    .gated_gelu_tanh_backward = &GatedBackwardKernel<Isa>::gelu_tanh,
+    .rms_norm_backward = &RmsNormBackwardKernel<Isa>::run,
+    .add_rms_norm_backward = &RmsNormBackwardKernel<Isa>::add,
+};
+
 // The table of one instruction set. Included only by the source file that is compiled for that set.
 template <class Isa>
 inline constexpr Kernels kKernelsOf = {
@@ -28,6 +48,7 @@ inline constexpr Kernels kKernelsOf = {
     .pair_words = RowTilesKernel<Isa>::kPairWords,
     .int8 = kByteKernelsOf<Isa, Int8Weight>,
     .int4 = kByteKernelsOf<Isa, Int4Weight>,
+    .train = kTrainKernelsOf<Isa>,
     .pack_rows = &RowTilesKernel<Isa>::pack,
     .linear_columns = &LinearKernel<Isa>::columns,
     .shrink = &ShrinkKernel<Isa>::run,

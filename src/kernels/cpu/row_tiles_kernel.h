@@ -1,6 +1,7 @@
 #pragma once
 #include "kernels/cpu/row_tiles.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/cpu/transpose.h"
 
 namespace slora::cpu {
 
@@ -24,7 +25,7 @@ class RowTilesKernel {
       Words block[kLanes];
       for (std::int64_t r = 0; r < rows; ++r) block[r] = words_of_row(tile, r, pair);
       for (std::int64_t r = rows; r < kLanes; ++r) block[r] = block[0];
-      transpose(block);
+      transpose_words(block);
       for (int i = 0; i < kLanes; ++i) {
         std::uint32_t* to = out + (pair + i) * stride;
         if constexpr (Isa::kDotsPairs) {
@@ -46,8 +47,7 @@ class RowTilesKernel {
   }
 
  private:
-  using Quad [[gnu::vector_size(16)]] = std::uint32_t;
-  static constexpr std::int64_t kSide = 4;
+  static constexpr std::int64_t kSide = kQuadSide;
 
   // Packs rows of bf16 in blocks of four rows and pairs, which narrow registers transpose faster than larger ones; returns the first pair
   // that is left.
@@ -80,17 +80,6 @@ class RowTilesKernel {
     return pair;
   }
 
-  [[gnu::always_inline]] static void transpose_quads(Quad (&rows)[kSide]) {
-    const Quad low01 = __builtin_shufflevector(rows[0], rows[1], 0, 4, 1, 5),
-               high01 = __builtin_shufflevector(rows[0], rows[1], 2, 6, 3, 7);
-    const Quad low23 = __builtin_shufflevector(rows[2], rows[3], 0, 4, 1, 5),
-               high23 = __builtin_shufflevector(rows[2], rows[3], 2, 6, 3, 7);
-    rows[0] = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
-    rows[1] = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
-    rows[2] = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
-    rows[3] = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
-  }
-
   // The words of sixteen pairs of one row.
   [[gnu::always_inline]] static Words words_of_row(const RowTile& tile, std::int64_t row, std::int64_t pair) {
     if (tile.source.dtype == DType::bf16) return load_words(tile.source.row<const Bfloat16>(row) + 2 * pair);
@@ -111,30 +100,6 @@ class RowTilesKernel {
     const float* from = tile.source.row<const float>(row) + 2 * pair;
     return to_bfloat16(tile.factor * from[0]).bits |
            (is_whole ? static_cast<std::uint32_t>(to_bfloat16(tile.factor * from[1]).bits) << 16 : 0u);
-  }
-
-  // Transposes 16 x 16 words by exchanging blocks of 8, 4, 2 and 1 rows and columns.
-  [[gnu::always_inline]] static void transpose(Words (&block)[kLanes]) {
-    const Ints low8 = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23}, high8 = low8 + 8;
-    const Ints low4 = {0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27}, high4 = low4 + 4;
-    const Ints low2 = {0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29}, high2 = low2 + 2;
-    const Ints low1 = {0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30}, high1 = low1 + 1;
-    exchange<8>(block, low8, high8);
-    exchange<4>(block, low4, high4);
-    exchange<2>(block, low2, high2);
-    exchange<1>(block, low1, high1);
-  }
-
-  template <int kDistance>
-  [[gnu::always_inline]] static void exchange(Words (&block)[kLanes], Ints low, Ints high) {
-#pragma GCC unroll 16
-    for (int r = 0; r < kLanes; ++r) {
-      if ((r & kDistance) != 0) continue;
-      const Words a = block[r];
-      const Words b = block[r + kDistance];
-      block[r] = __builtin_shuffle(a, b, low);
-      block[r + kDistance] = __builtin_shuffle(a, b, high);
-    }
   }
 };
 
