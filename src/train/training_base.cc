@@ -71,7 +71,7 @@ Result<std::unique_ptr<TrainingBase>> load_training_base(const TrainingBaseOptio
     return error("E_UNSUPPORTED_TRAINING", "--backend: {} serves adapters, and does not train them", base->backend->name());
   const ShardShape shape = whole_shape(base->config);
   base->modules = make_module_table(base->config);
-  base->weight_bytes = packed_bytes(base->config, shape, *base->backend);
+  base->weight_bytes = packed_bytes(base->config, &opened->files, shape, *base->backend);
   if (Status fits = check_weight_bytes(base->weight_bytes, free_memory(*base->backend)); !fits) return forward_error(fits);
   Result<ModelWeights> weights = load_weights(opened->files, base->config, shape, *base->backend, options.progress);
   if (!weights) return forward_error(weights);
