@@ -108,6 +108,13 @@ void add_run_options(CLI::App& command, TrainOptions& options) {
       ->check(in_range(1, 1 << 30))
       ->capture_default_str();
   command.add_option("--log", options.log, "JSON lines to append to: one for each step and each evaluation")->type_name("FILE");
+  command
+      .add_option(
+          "--load-into", options.load_into,
+          "A running server, such as http://127.0.0.1:8000, that loads each checkpoint and the adapter under the name of --out; they "
+          "must be beneath its --adapters")
+      ->type_name("URL");
+  command.add_option("--load-into-key", options.api_key, "Key of that server's operator")->type_name("KEY")->envname("SLORA_ADMIN_API_KEY");
   command.add_flag("--resume", options.resume, "Go on from the last checkpoint in --out, with the same options and data");
   command.add_option("--backend", options.backend, "cpu, or reference: plain loops in fp32")
       ->type_name("NAME")

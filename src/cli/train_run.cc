@@ -12,6 +12,8 @@
 
 #include "adapters/adapter_files.h"
 #include "base/clock.h"
+#include "base/log.h"
+#include "cli/adapter_notice.h"
 #include "cli/byte_size.h"
 #include "cli/interrupt.h"
 #include "cli/progress_bar.h"
@@ -40,6 +42,16 @@ Result<std::optional<std::string>> find_start(const TrainOptions& options) {
   return newest;
 }
 
+// Under the name of the folder that is made.
+Result<std::optional<AdapterNotice>> make_notice(const TrainOptions& options) {
+  if (options.load_into.empty()) return std::nullopt;
+  const fs::path out = fs::path(options.out).lexically_normal();
+  Result<AdapterNotice> notice =
+      AdapterNotice::create(options.load_into, options.api_key, (out.has_filename() ? out : out.parent_path()).filename().string());
+  if (!notice) return forward_error(notice);
+  return std::optional(std::move(*notice));
+}
+
 Result<std::unique_ptr<TrainingBase>> load_base(const TrainOptions& options) {
   ProgressBar bar;
   return load_training_base({.folder = options.model,
@@ -59,11 +71,13 @@ Result<std::size_t> activation_bytes(const TrainOptions& options, const Training
 class TrainRun {
  public:
   // All but the identity outlive it.
-  TrainRun(const TrainOptions& options, const TrainingBase& base, Trainer& trainer, RunRecorder& recorder, RunIdentity identity)
+  TrainRun(const TrainOptions& options, const TrainingBase& base, Trainer& trainer, RunRecorder& recorder,
+           std::optional<AdapterNotice> notice, RunIdentity identity)
       : options_(options),
         base_(base),
         trainer_(trainer),
         recorder_(recorder),
+        notice_(std::move(notice)),
         identity_(std::move(identity)),
         checkpoints_(options.out, options.checkpoints_max,
                      [this](const std::string& folder, const AdapterMasters& masters) { return write_adapter(folder, masters); }) {}
@@ -95,6 +109,7 @@ class TrainRun {
     const Result<std::string> path = checkpoints_.save(state, trainer_.masters(), identity_);
     if (!path) return tl::unexpected(path.error());
     if (*path != saved_) fmt::print("saved {}\n", *path);
+    if (*path != saved_) load(*path);
     saved_ = *path;
     return {};
   }
@@ -106,7 +121,16 @@ class TrainRun {
     if (const Status written = recorder_.write_chart(options_.out); !written) return report(written.error());
     if (const Status written = write_adapter(options_.out, trainer_.result()); !written) return report(written.error());
     fmt::print("adapter {}\n", options_.out);
+    load(options_.out);
     return 0;
+  }
+
+  // A server that is not there, or refuses, does not end the run.
+  void load(const std::string& folder) const {
+    if (!notice_) return;
+    std::error_code failed;
+    const fs::path path = fs::absolute(folder, failed);
+    if (const Status loaded = notice_->load(path.lexically_normal().string()); !loaded) log_warning("{}", loaded.error().message);
   }
 
   [[nodiscard]] Status write_adapter(const std::string& folder, const AdapterMasters& masters) const {
@@ -143,6 +167,7 @@ class TrainRun {
   const TrainingBase& base_;
   Trainer& trainer_;
   RunRecorder& recorder_;
+  const std::optional<AdapterNotice> notice_;
   const RunIdentity identity_;
   Checkpoints checkpoints_;
   std::string saved_;  // the last checkpoint
@@ -155,6 +180,8 @@ int run_training(const TrainOptions& options, std::span<const Sample> samples, s
   const Interrupt interrupt("Saving a checkpoint");
   const Result<std::optional<std::string>> start = find_start(options);
   if (!start) return report(start.error());
+  Result<std::optional<AdapterNotice>> notice = make_notice(options);
+  if (!notice) return report(notice.error());
   const Result<std::unique_ptr<TrainingBase>> base = load_base(options);
   if (!base) return report(base.error());
   Result<AdapterMasters> masters = make_masters(options.adapter, (*base)->modules, options.seed);
@@ -177,7 +204,7 @@ int run_training(const TrainOptions& options, std::span<const Sample> samples, s
     if (const Status restored = recorder->restore(**start, state->step); !restored) return report(restored.error());
     fmt::print("continues after step {} of {}\n", state->step, trainer.step_count());
   }
-  return TrainRun(options, **base, trainer, *recorder, std::move(identity)).run(interrupt);
+  return TrainRun(options, **base, trainer, *recorder, std::move(*notice), std::move(identity)).run(interrupt);
 }
 
 }  // namespace slora

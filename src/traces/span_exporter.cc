@@ -1,75 +1,22 @@
 #include "traces/span_exporter.h"
 
 #include <algorithm>
-#include <boost/asio/connect.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/use_future.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http.hpp>
 #include <charconv>
 #include <exception>
-#include <future>
 #include <iterator>
 #include <new>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
 #include <utility>
 
 #include "base/log.h"
+#include "traces/json_post.h"
 #include "traces/otlp_json.h"
 
 namespace slora {
 namespace {
 
-namespace asio = boost::asio;
-namespace http = boost::beast::http;
-
 constexpr std::chrono::minutes kWarningPause(1);
 constexpr std::chrono::milliseconds kLastExportTime(1000);
-
-// One request to the collector, all of it until `end`. Throws what goes wrong.
-class Posting {
- public:
-  using Response = http::response<http::string_body>;
-
-  explicit Posting(std::chrono::steady_clock::time_point end) : end_(end) {}
-
-  Response post(const CollectorUrl& to, std::string body) {
-    asio::ip::tcp::resolver resolver(context_);
-    const auto found = finish(resolver.async_resolve(to.host, to.port, asio::use_future));
-    asio::ip::tcp::socket socket(context_);
-    finish(asio::async_connect(socket, found, asio::use_future));
-    http::request<http::string_body> request(http::verb::post, to.path, 11);
-    request.set(http::field::host, authority_of(to));
-    request.set(http::field::content_type, "application/json");
-    request.set(http::field::connection, "close");
-    request.body() = std::move(body);
-    request.prepare_payload();
-    finish(http::async_write(socket, request, asio::use_future));
-    boost::beast::flat_buffer buffer;
-    Response response;
-    finish(http::async_read(socket, buffer, response, asio::use_future));
-    return response;
-  }
-
-  static std::string authority_of(const CollectorUrl& url) {
-    const bool is_ipv6 = url.host.find(':') != std::string::npos;
-    return (is_ipv6 ? "[" + url.host + "]" : url.host) + ":" + url.port;
-  }
-
- private:
-  template <class T>
-  T finish(std::future<T> result) {
-    context_.restart();
-    context_.run_until(end_);
-    if (result.wait_for(std::chrono::seconds(0)) != std::future_status::ready) throw std::runtime_error("it does not answer in time");
-    return result.get();
-  }
-
-  const std::chrono::steady_clock::time_point end_;
-  asio::io_context context_;
-};
 
 // As OTLP defines it: trying again helps with these, and with no other status.
 bool may_repeat_after(int status) { return status == 429 || status == 502 || status == 503 || status == 504; }
@@ -182,10 +129,10 @@ SpanExporter::Attempt SpanExporter::send_batch() {
   try {
     const auto now = std::chrono::steady_clock::now();
     if (is_ending() && !end_) end_ = now + kLastExportTime;
-    const auto response =
-        Posting(end_.value_or(now + options_.export_time)).post(options_.collector, otlp_body(batch_, options_.service_version));
-    is_taken = response.result_int() / 100 == 2;
-    return read_answer(response.result_int(), std::string(response[http::field::retry_after]), response.body());
+    const PostAnswer answer =
+        post_json(options_.collector, otlp_body(batch_, options_.service_version), {}, end_.value_or(now + options_.export_time));
+    is_taken = answer.status / 100 == 2;
+    return read_answer(answer.status, answer.retry_after, answer.body);
   } catch (const std::exception& failed) {  // of the connection: it may be there again later
     return {.is_taken = is_taken, .may_repeat = true, .why = failed.what()};
   }
@@ -220,7 +167,7 @@ void SpanExporter::warn(std::string_view why, std::string_view consequence) {
   last_warning_ = now;
   // Without the URL's path, which may be a secret of the collector's.
   log_warning("--otlp-traces-endpoint: an export of {} spans to {} failed: {}; {}. At most one such line a minute", batch_.size(),
-              Posting::authority_of(options_.collector), why, consequence);
+              authority_of(options_.collector), why, consequence);
 }
 
 }  // namespace slora

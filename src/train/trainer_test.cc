@@ -27,8 +27,7 @@ TrainOptions small_options() {
 
 class Training : public ::testing::TestWithParam<std::string> {
  protected:
-  explicit Training(const std::string& model = "qwen3_norms", int threads = 1)
-      : base_(load_golden_base(model, GetParam(), threads)), samples_(golden_samples(base_->config.vocab_size)) {}
+  Training() : base_(load_golden_base("qwen3_norms", GetParam())), samples_(golden_samples(base_->config.vocab_size)) {}
 
   // The numbers of the adapter after a run.
   std::vector<float> run(const PassLimits& limits, const TrainOptions& options = small_options()) {
@@ -54,6 +53,18 @@ TEST_P(Training, HasTheSameBitsForAllLimits) {
             << rows << " rows, " << head_rows << " rows of logits, " << kept << " layers kept";
       }
     }
+  }
+}
+
+TEST_P(Training, HasTheSameBitsOnAnyNumberOfThreads) {
+  const PassLimits limits{.rows = 40, .samples = 4, .head_rows = 16, .kept_layers = 1};
+  const std::vector<float> expected = run(limits);
+  for (const int threads : {2, 3}) {
+    const std::unique_ptr<TrainingBase> base = load_golden_base("qwen3_norms", GetParam(), threads);
+    const TrainOptions options = small_options();
+    Trainer trainer(*base, golden_masters(*base, options.adapter), options, samples_, {}, limits);
+    run_to_end(trainer);
+    EXPECT_EQ(trainer.masters().values, expected) << threads << " threads";
   }
 }
 
