@@ -55,6 +55,12 @@ class AttendBackwardKernel {
     for (std::int64_t queries = 0; queries < blocks_; ++queries) unpack(call_.dq, dq_ + queries * kBlock * width_, queries);
   }
 
+  [[gnu::always_inline]] static Floats rounded(Floats value) {
+    alignas(32) Bfloat16 halves[kLanes];
+    Isa::store_bfloat16(halves, value);
+    return widen(halves);
+  }
+
   // out [blocks, 64, width] = rows, rounded to bf16 or not, with zeros around them; turned [blocks, dim, 64] = its transpose * factor.
   void pack(float* out, float* turned, Tensor rows, float factor, bool rounds) const {
     for (std::int64_t t = 0; t < blocks_ * kBlock; ++t) {
@@ -63,7 +69,8 @@ class AttendBackwardKernel {
         Floats value = {};
         if (count == kLanes) value = load(rows.row<float>(t) + d);
         if (count > 0 && count < kLanes) value = load_head(rows.row<float>(t) + d, count);
-        store(out + t * width_ + d, rounds ? as_floats(rounded_to_bfloat16(value) << 16) : value);
+        if (rounds) value = rounded(value);
+        store(out + t * width_ + d, value);
       }
     }
     for (std::int64_t t = 0; t < blocks_ * kBlock; t += kLanes) {
@@ -112,11 +119,16 @@ class AttendBackwardKernel {
     return {greatest(first - keys * kBlock, 0), least(query + 1 - keys * kBlock, kBlock)};
   }
 
-  // The lanes that a query sees of 16 keys from `begin` on; `other` in the rest.
-  [[gnu::always_inline]] static Floats only_visible(Floats value, std::int64_t begin, Range range, float other) {
-    const Ints keys = Ints{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} + static_cast<std::int32_t>(begin);
-    const Ints seen = (keys >= static_cast<std::int32_t>(range.begin)) & (keys < static_cast<std::int32_t>(range.end));
-    return seen != 0 ? value : broadcast(other);
+  // weights [queries, 64], which are scores: -infinity where a query does not see the key.
+  void hide_unseen(std::int64_t queries, std::int64_t keys) const {
+    const std::int64_t last = queries * kBlock + rows_of(queries) - 1;
+    if (visible(last, keys).begin == 0 && visible(queries * kBlock, keys).end == kBlock) return;
+    for (std::int64_t i = 0; i < rows_of(queries); ++i) {
+      const Range range = visible(queries * kBlock + i, keys);
+      float* row = weights_ + i * kBlock;
+      for (std::int64_t j = 0; j < least(range.begin, kBlock); ++j) row[j] = kLowest;
+      for (std::int64_t j = greatest(range.end, 0); j < kBlock; ++j) row[j] = kLowest;
+    }
   }
 
   // normalisers [rows] = log2 of the sum of 2^score, where scores have the factor log2(e) in them
@@ -129,13 +141,14 @@ class AttendBackwardKernel {
     for (std::int64_t keys = 0; keys <= queries; ++keys) {
       if (!sees(queries, keys)) continue;
       multiply_turned(weights_, q_turned_, queries, k_turned_, keys);
+      hide_unseen(queries, keys);
       for (std::int64_t i = 0; i < rows_of(queries); ++i) {
         const Range range = visible(queries * kBlock + i, keys);
         if (range.begin >= range.end) continue;
         Floats scores[kBlock / kLanes];
         Floats largest = broadcast(highest[i]);
         for (std::int64_t v = 0; v < kBlock / kLanes; ++v) {
-          scores[v] = only_visible(load(weights_ + i * kBlock + v * kLanes), v * kLanes, range, kLowest);
+          scores[v] = load(weights_ + i * kBlock + v * kLanes);
           largest = larger<Isa>(scores[v], largest);
         }
         const float now = Isa::maximum(largest);
@@ -150,15 +163,13 @@ class AttendBackwardKernel {
 
   // weights = softmax, and d_scores = scale * weights * (d_out V^T - shift)
   void weigh(std::int64_t queries, std::int64_t keys) const {
+    hide_unseen(queries, keys);
     for (std::int64_t i = 0; i < rows_of(queries); ++i) {
-      const std::int64_t query = queries * kBlock + i;
-      const Range range = visible(query, keys);
-      const Floats normaliser = broadcast(normalisers_[query]), shift = broadcast(shifts_[query]);
-      for (std::int64_t begin = 0; begin < kBlock; begin += kLanes) {
-        float *weight = weights_ + i * kBlock + begin, *d_score = d_scores_ + i * kBlock + begin;
-        const Floats share = Isa::exp2(only_visible(load(weight) - normaliser, begin, range, kLowest));
-        store(weight, share);
-        store(d_score, call_.params.scale * share * (load(d_score) - shift));
+      const Floats normaliser = broadcast(normalisers_[queries * kBlock + i]), shift = broadcast(shifts_[queries * kBlock + i]);
+      for (std::int64_t at = i * kBlock; at < (i + 1) * kBlock; at += kLanes) {
+        const Floats share = Isa::exp2(load(weights_ + at) - normaliser);
+        store(weights_ + at, share);
+        store(d_scores_ + at, call_.params.scale * share * (load(d_scores_ + at) - shift));
       }
     }
   }
