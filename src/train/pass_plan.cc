@@ -76,7 +76,8 @@ Result<PassPlan> plan_passes(const TrainingBase& base, const AdapterMasters& mas
     return error("E_TOO_LONG", "the sample of line {} has {} tokens, and the model was made for {}; cut samples with --max-length",
                  sizes.line, sizes.longest + 1, positions);
   const PassSizes memory(base, masters, options.batch);
-  const std::int64_t rows = std::max(sizes.longest, std::min<std::int64_t>(options.micro_batch_tokens, sizes.rows));
+  const std::int64_t step_rows = std::min(options.batch * sizes.longest, sizes.rows);  // at most
+  const std::int64_t rows = std::max(sizes.longest, std::min<std::int64_t>(options.micro_batch_tokens, step_rows));
   PassPlan plan{.limits = memory.limits(rows, memory.trained_layers()),
                 .weight_bytes = base.weight_bytes,
                 .adapter_bytes = TrainedAdapter::bytes_for(masters, *base.backend),

@@ -42,6 +42,15 @@ TEST_F(PassPlans, KeepAsManyLayersAsFit) {
   expect_refused(bytes - 1, "; --micro-tokens ");
 }
 
+TEST_F(PassPlans, HaveSpaceForNoMoreThanAStepNeeds) {
+  options_.batch = 2;
+  EXPECT_EQ(plan(std::size_t{1} << 30)->limits.rows, 2 * 17);
+  options_.micro_batch_tokens = 20;
+  EXPECT_EQ(plan(std::size_t{1} << 30)->limits.rows, 20);
+  options_.micro_batch_tokens = 3;
+  EXPECT_EQ(plan(std::size_t{1} << 30)->limits.rows, 17) << "samples are not cut";
+}
+
 TEST_F(PassPlans, NameOptionsThatFit) {
   const Result<PassPlan> refused = plan(1 << 18);
   ASSERT_FALSE(refused.has_value());
