@@ -217,7 +217,7 @@ TEST_F(AdapterLife, StaysInThePoolWhilePinned) {
   const Reply pinned = pin("shout");
   EXPECT_EQ(pinned.status, 200) << pinned.body;
   EXPECT_EQ(pinned.body, "Success: LoRA adapter 'shout' pinned successfully.");
-  EXPECT_EQ(metric(server->port(), "slora_adapters_pinned"), 1);
+  ASSERT_TRUE(metric_comes_to("slora_adapters_pinned", 1));
   ASSERT_TRUE(metric_comes_to("slora_adapters_resident", 1)) << "without a request for it";
   ask_others();
   EXPECT_GT(metric(server->port(), "slora_adapter_evictions_total"), 0);
