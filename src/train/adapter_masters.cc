@@ -83,6 +83,24 @@ Status check_targets(const std::vector<std::string>& targets, const ModuleTable&
   return {};
 }
 
+// A key that fits no module is a mistake, which PEFT would not tell.
+template <class T>
+Status check_patterns(const std::vector<ValuePattern<T>>& patterns, const std::vector<std::pair<std::string, T>>& given,
+                      const std::vector<const ModuleEntry*>& entries) {
+  for (std::size_t i = 0; i < patterns.size(); ++i) {
+    bool is_used = false;
+    for (const ModuleEntry* module : entries) {
+      const Result<bool> matches = patterns[i].pattern.matches(module->path);
+      if (!matches) return tl::unexpected(matches.error());
+      is_used = is_used || *matches;
+    }
+    if (!is_used)
+      return error("E_PATTERN", "pattern {}: expected the end of a trained module's path, such as q_proj, found none that fits",
+                   quote(given[i].first));
+  }
+  return {};
+}
+
 // Numbers of the table's modules in their order, without their values.
 Result<AdapterMasters> shape_masters(const AdapterOptions& options, const ModuleTable& base) {
   if (Status known = check_targets(options.target_modules, base); !known) return forward_error(known);
@@ -98,6 +116,8 @@ Result<AdapterMasters> shape_masters(const AdapterOptions& options, const Module
     if (is_trained(module.site) && is_target) entries.push_back(&module);
   }
   std::ranges::stable_sort(entries, {}, [](const ModuleEntry* module) { return std::pair(module->site, module->slice_begin); });
+  if (Status used = check_patterns(*ranks, options.rank_pattern, entries); !used) return forward_error(used);
+  if (Status used = check_patterns(*alphas, options.alpha_pattern, entries); !used) return forward_error(used);
   for (const ModuleEntry* module : entries) {
     const Result<std::int32_t> rank = value_of(*ranks, module->path, options.rank);
     if (!rank) return tl::unexpected(rank.error());

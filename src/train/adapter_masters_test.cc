@@ -89,6 +89,8 @@ TEST(AdapterMasters, RefuseWhatIsNotTrainedByName) {
   expect_refused({.target_modules = {"q_proj", "lm_head"}}, "E_TARGET", "\"lm_head\": expected one of q_proj, k_proj, v_proj, o_proj");
   expect_refused({.rank = 0}, "E_RANK", "found 0");
   expect_refused({.rank_pattern = {{"(", 3}}}, "E_PATTERN", "(");
+  expect_refused({.rank_pattern = {{"q_proj", 3}, {"q_projj", 3}}}, "E_PATTERN", "q_projj");
+  expect_refused({.target_modules = {"v_proj"}, .alpha_pattern = {{"q_proj", 3}}}, "E_PATTERN", "q_proj");
   expect_refused({.init = source_path("tests/golden/mix32/adapters/a34_lora_bias")}, "E_UNSUPPORTED_TRAINING",
                  "expected an adapter of LoRA");
   expect_refused({.init = source_path("tests/golden/mix32/none")}, "E_NO_FOLDER", "none");

@@ -125,13 +125,14 @@ Trainer::Event Trainer::begin_step() {
 
 Trainer::Event Trainer::end_step() {
   const double norm = optimiser_.norm_of(adapter_.gradients());
-  if (!std::isfinite(sums_.loss) || !std::isfinite(norm)) {
-    failure_ = not_finite(norm);
-    stage_ = Stage::ended;
-    return Event::failed;
-  }
+  if (!std::isfinite(sums_.loss) || !std::isfinite(norm)) return fail(loss_not_finite(norm));
   const double rate = options_.optimiser.rate * rate_factor(options_.optimiser, state_.step, step_count_);
   optimiser_.update(adapter_.values(), adapter_.gradients(), optimiser_.clip_factor(norm), rate);
+  if (!std::ranges::all_of(adapter_.values(), [](float value) { return std::isfinite(value); }))
+    return fail({"E_NONFINITE",
+                 fmt::format("step {}: the update makes numbers of the adapter that are not finite, at the rate {}; try a lower --rate",
+                             state_.step + 1, rate),
+                 {}});
   adapter_.round();
   ++state_.step;
   const auto labels = static_cast<double>(sums_.labels);
@@ -148,13 +149,21 @@ Trainer::Event Trainer::end_step() {
   return Event::step_done;
 }
 
-Error Trainer::not_finite(double norm) const {
+Trainer::Event Trainer::fail(Error why) {
+  failure_ = std::move(why);
+  stage_ = Stage::ended;
+  return Event::failed;
+}
+
+Error Trainer::loss_not_finite(double norm) const {
   std::vector<std::int64_t> lines;
   for (const Sample* sample : pending_) lines.push_back(sample->line);
-  return {"E_NONFINITE",
-          fmt::format("step {}: the loss is {} and the norm of the gradient {}, over the samples of lines {}", state_.step + 1,
-                      sums_.loss / static_cast<double>(sums_.labels), norm, fmt::join(lines, ", ")),
-          {}};
+  return {
+      "E_NONFINITE",
+      fmt::format("step {}: the loss is {} and the norm of the gradient {}, over the samples of lines {}; if the losses before grew, try "
+                  "a lower --rate",
+                  state_.step + 1, std::fabs(sums_.loss / static_cast<double>(sums_.labels)), std::fabs(norm), fmt::join(lines, ", ")),
+      {}};
 }
 
 Trainer::Event Trainer::after_step() {
@@ -170,6 +179,9 @@ Trainer::Event Trainer::after_step() {
 Trainer::Event Trainer::end_evaluation() {
   const auto labels = static_cast<double>(sums_.labels);
   const double loss = sums_.loss / labels;
+  if (!std::isfinite(loss))
+    return fail(
+        {"E_NONFINITE", fmt::format("evaluation after step {}: the loss is {}; try a lower --rate", state_.step, std::fabs(loss)), {}});
   const bool is_best = loss < state_.best_loss;
   state_.evaluated_step = state_.step;
   state_.evaluations_since_best = is_best ? 0 : state_.evaluations_since_best + 1;

@@ -90,7 +90,8 @@ class Trainer {
   Event after_evaluation();
   [[nodiscard]] bool is_due(const std::optional<std::int64_t>& every) const;
   [[nodiscard]] double epoch() const;
-  [[nodiscard]] Error not_finite(double norm) const;
+  Event fail(Error why);
+  [[nodiscard]] Error loss_not_finite(double norm) const;
 
   const TrainOptions options_;
   const std::span<const Sample> samples_, eval_samples_;

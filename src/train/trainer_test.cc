@@ -182,5 +182,30 @@ TEST_P(Training, EndsWithTheSamplesOfALossThatIsNotFinite) {
   EXPECT_EQ(trainer.advance(), Trainer::Event::failed);
 }
 
+TEST_P(Training, EndsBeforeAnUpdateThatIsNotFinite) {
+  TrainOptions options = small_options();
+  options.optimiser.rate = 1e200;
+  options.optimiser.warm_up_share = 0;
+  const AdapterMasters masters = golden_masters(*base_, options.adapter);
+  Trainer trainer(*base_, masters, options, samples_, {}, wide_limits(*base_));
+  Trainer::Event event = Trainer::Event::working;
+  while (event == Trainer::Event::working) event = trainer.advance();
+  ASSERT_EQ(event, Trainer::Event::failed);
+  EXPECT_NE(trainer.failure().message.find("step 1: the update"), std::string::npos) << trainer.failure().message;
+  EXPECT_EQ(trainer.state().step, 0);
+}
+
+TEST_P(Training, EndsAfterAnEvaluationThatIsNotFinite) {
+  TrainOptions options = small_options();
+  options.eval_every = 1;
+  options.optimiser.rate = 1e25;  // finite numbers, whose products are not
+  options.optimiser.warm_up_share = 0;
+  Trainer trainer(*base_, golden_masters(*base_, options.adapter), options, samples_, samples_, wide_limits(*base_));
+  Trainer::Event event = Trainer::Event::working;
+  while (event == Trainer::Event::working || event == Trainer::Event::step_done) event = trainer.advance();
+  ASSERT_EQ(event, Trainer::Event::failed);
+  EXPECT_NE(trainer.failure().message.find("evaluation after step 1: the loss is"), std::string::npos) << trainer.failure().message;
+}
+
 }  // namespace
 }  // namespace slora::testing
